@@ -1,0 +1,14 @@
+/* celeriac.h - everything of Celeriac's public API. Usable from C and C++. */
+#ifndef CELERIAC_H
+#define CELERIAC_H
+
+#include "celeriac/app.h"
+#include "celeriac/error.h"
+#include "celeriac/log.h"
+#include "celeriac/result.h"
+#include "celeriac/send.h"
+#include "celeriac/signature.h"
+#include "celeriac/task.h"
+#include "celeriac/version.h"
+
+#endif

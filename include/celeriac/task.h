@@ -1,0 +1,150 @@
+/* task.h - writing tasks: the function, its registration, its arguments, its failures.
+ *
+ *     static json_t *add(cel_request *req)
+ *     {
+ *         json_int_t x, y;
+ *         if (cel_unpack(req, "x:I y:I", &x, &y) != CEL_OK)
+ *             return NULL;
+ *         return json_integer(x + y);
+ *     }
+ *
+ *     CEL_MODULE(tasks)
+ *     {
+ *         cel_task(app, "tasks.add", add);
+ *     }
+ */
+#ifndef CELERIAC_TASK_H
+#define CELERIAC_TASK_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "celeriac/app.h"
+#include "celeriac/error.h"
+#include "celeriac/signature.h"
+
+CEL_BEGIN_DECLS
+
+/* One execution of a task. Lives during the call of the task's function, on that thread. */
+typedef struct cel_request cel_request;
+
+/* A task: returns its result (any JSON value, a new reference, taken), or NULL after cel_raise(), cel_retry() and their like.
+ * NULL without one of them, and without a failed cel_unpack(), is a RuntimeError. With the pool `threads` it is called by
+ * several threads at once. */
+typedef json_t *(*cel_task_fn)(cel_request *req);
+
+/* Zero means the default: the setting of the same name, where there is one. */
+typedef struct cel_task_options {
+    size_t size;                 /* sizeof(cel_task_options) */
+    int max_retries;             /* 0: 3; -1: no limit; -2: none at all */
+    int64_t default_retry_delay_ms; /* 0: 180,000 */
+    const char *rate_limit;      /* "100/s", "10/m", "5/h"; per worker */
+    int64_t time_limit_ms;       /* hard: the process is killed */
+    int64_t soft_time_limit_ms;  /* cel_canceled() becomes true, blocking calls are interrupted */
+    int acks_late;               /* 1: acknowledge after the task has ended; -1: early; 0: the setting */
+    int reject_on_worker_lost;   /* 1: with acks_late, put the message back when the process dies; -1, 0 */
+    int ignore_result;           /* 1, -1, 0 */
+    int track_started;           /* 1, -1, 0 */
+    int store_errors_even_if_ignored; /* 1, -1, 0 */
+    const char *queue;           /* where to send it if nothing else says so */
+    const char *throws;          /* comma-separated exception types that are expected: logged at INFO without a traceback */
+    void *user;                  /* for cel_request_user(); borrowed */
+} cel_task_options;
+
+/* Registers a task under `name`; a name registered before is replaced. `options` may be NULL; copied. CEL_EINVAL if the name is empty or an
+ * option is out of range. Before the worker starts, one thread. Prefer the macro cel_task(). */
+CEL_API cel_code cel_task_register(cel_app *app, const char *name, cel_task_fn fn, const cel_task_options *options, cel_error *err);
+
+/* cel_task(app, "tasks.add", add, .acks_late = 1): registers; inside CEL_MODULE a failure makes the loading fail. */
+#define cel_task(app, name, fn, ...)                                                             \
+    cel_task_declare(app, name, fn, &(cel_task_options){.size = sizeof(cel_task_options), __VA_ARGS__})
+
+/* As cel_task_register(), but remembers the first failure in the app instead of returning it: cel_app_load() reports it. */
+CEL_API void cel_task_declare(cel_app *app, const char *name, cel_task_fn fn, const cel_task_options *options);
+
+/* Makes the loading of the module fail with this message. For CEL_MODULE functions that cannot set themselves up. */
+CEL_API void cel_module_fail(cel_app *app, const char *fmt, ...) CEL_PRINTF(2, 3);
+
+/* The version of the interface between command and module. */
+#define CEL_MODULE_ABI 1
+
+/* Begins the function that a module exports: CEL_MODULE(name) { cel_task(app, ...); }. One per shared object. It runs once, in the
+ * process from which the pool's children are forked: what it builds is shared by all, copy-on-write. It must start no
+ * threads. */
+#define CEL_MODULE(name)                                                                         \
+    CEL_MODULE_EXTERN_C CEL_API const int celeriac_module_abi = CEL_MODULE_ABI;                  \
+    CEL_MODULE_EXTERN_C CEL_API void celeriac_module_init(cel_app *app);                         \
+    void celeriac_module_init(cel_app *app)
+
+#ifdef __cplusplus
+#define CEL_MODULE_EXTERN_C extern "C"
+#else
+#define CEL_MODULE_EXTERN_C extern
+#endif
+
+/* Reads the arguments, positional and by keyword, as Python would for `def task(x, y=...)`. `spec` is a list of
+ * parameters, name:type, separated by spaces; `|` begins those with defaults: their variables keep what they held when the caller gives
+ * nothing or null. `*` begins those that may be given only by keyword. Types and what is passed for them:
+ *     I  json_int_t *     integer (true and false are 1 and 0)
+ *     i  int *            integer that fits
+ *     F  double *         integer or real
+ *     b  bool * / int *   true or false (int *)
+ *     s  const char **    string without NUL; a view that lives as long as the request
+ *     z  const char **    string or null (NULL)
+ *     O  json_t **        anything; borrowed
+ *     L  json_t **        array; borrowed        D  json_t **  object; borrowed
+ * On failure the TypeError (or OverflowError, ValueError) is raised on req with Python's wording, such as "add() missing 1 required positional
+ * argument: 'y'", and CEL_EINVAL is returned. */
+CEL_API cel_code cel_unpack(cel_request *req, const char *spec, ...);
+
+/* Views, all valid during the call. */
+CEL_API const char *cel_request_id(const cel_request *req);
+CEL_API const char *cel_request_task(const cel_request *req);
+CEL_API const char *cel_request_root_id(const cel_request *req);
+CEL_API const char *cel_request_parent_id(const cel_request *req); /* NULL if none */
+CEL_API const char *cel_request_group(const cel_request *req);     /* NULL if none */
+CEL_API const char *cel_request_hostname(const cel_request *req);  /* node name */
+CEL_API const char *cel_request_queue(const cel_request *req);
+CEL_API int64_t cel_request_retries(const cel_request *req);
+CEL_API bool cel_request_redelivered(const cel_request *req);
+CEL_API const json_t *cel_request_args(cel_request *req);   /* array */
+CEL_API const json_t *cel_request_kwargs(cel_request *req); /* object */
+CEL_API const json_t *cel_request_headers(cel_request *req); /* object: all headers of the message */
+CEL_API void *cel_request_user(const cel_request *req);     /* cel_task_options.user */
+CEL_API cel_app *cel_request_app(const cel_request *req);
+
+/* Makes the task fail with the exception `type` of Python's `builtins` ("ValueError"), or of the module before its last dot
+ * ("game.errors.NoSuchDay"). Returns NULL, so that `return cel_raise(...)` ends the task. */
+CEL_API json_t *cel_raise(cel_request *req, const char *type, const char *fmt, ...) CEL_PRINTF(3, 4);
+
+/* As above with any arguments: `args` is an array, taken. */
+CEL_API json_t *cel_raise_args(cel_request *req, const char *type, json_t *args);
+
+/* Ends this attempt and sends the task again, to run after countdown_ms (negative: the task's default_retry_delay). `fmt` (may be NULL) is why,
+ * the exception that is raised in the end when max_retries are used up; returns NULL. */
+CEL_API json_t *cel_retry(cel_request *req, int64_t countdown_ms, const char *fmt, ...) CEL_PRINTF(3, 4);
+
+/* Ends the task without a result: nothing is stored. Returns NULL. */
+CEL_API json_t *cel_ignore(cel_request *req);
+
+/* Rejects the message (with acks_late; otherwise it is acknowledged already): back into its queue, or away. Returns NULL. */
+CEL_API json_t *cel_reject(cel_request *req, bool requeue, const char *fmt, ...) CEL_PRINTF(3, 4);
+
+/* Whether the soft time limit has passed or the task is to be canceled. Cheap; long loops should ask. A task that then
+ * returns NULL without an exception of its own fails with SoftTimeLimitExceeded. */
+CEL_API bool cel_canceled(const cel_request *req);
+
+/* Stores a custom state such as "PROGRESS" with any JSON value (taken) while the task runs. */
+CEL_API cel_code cel_update_state(cel_request *req, const char *state, json_t *meta, cel_error *err);
+
+/* Sends a signature (borrowed) from inside the task, as its child: parent and root are set, the result is listed in `children`. Its id is
+ * written to `id` (may be NULL; 37 bytes). It leaves when the task ends, together with its result, unless `now`: then before the
+ * return. */
+CEL_API cel_code cel_request_apply(cel_request *req, const cel_signature *signature, bool now, char *id, cel_error *err);
+
+/* Logs through the worker, as Celery's task logger does. */
+CEL_API void cel_request_log(cel_request *req, cel_log_level level, const char *fmt, ...) CEL_PRINTF(3, 4);
+
+CEL_END_DECLS
+
+#endif

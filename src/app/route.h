@@ -1,0 +1,16 @@
+/* route.h - where a message goes. Pure over a configuration; any thread. */
+#ifndef CEL_APP_ROUTE_H
+#define CEL_APP_ROUTE_H
+
+#include <jansson.h>
+
+#include "app/config.h"
+#include "app/registry.h"
+#include "message/task.h"
+
+/* Fills in exchange, routing_key (views into config, options, entry or the result's own storage `scratch`), priority, delivery_mode and
+ * compression of `message`. Order: `options` (a signature's: queue, exchange, routing_key, priority, ...; may be NULL), task_routes
+ * (exact, glob, list of them), the task's own `queue` (entry may be NULL), task_default_queue. A direct queue is addressed by the default exchange. */
+cel_code cel__route(cel_task_message *message, const cel_config *config, const cel_task_entry *entry, const json_t *options, cel__buf *scratch, cel_error *err);
+
+#endif

@@ -1,0 +1,63 @@
+/* buf.h - a growing array of bytes, with a limit and a sticky failure.
+ *
+ * Zero-initialised it is empty, owns nothing and may grow to CEL_BUF_MAX. Appending never fails
+ * visibly: when memory or the limit is exhausted the buffer becomes *failed*, further appends do
+ * nothing, and cel__buf_check() tells, once, after a whole piece has been built. One thread. */
+#ifndef CEL_CORE_BUF_H
+#define CEL_CORE_BUF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "celeriac/error.h"
+#include "core/view.h"
+
+#define CEL_BUF_MAX ((size_t)1 << 30) /* the limit where `max` is zero */
+
+typedef struct cel__buf {
+    char *ptr; /* owned; NULL while cap is 0 */
+    size_t len;
+    size_t cap;
+    size_t max;  /* bytes it may hold; 0 means CEL_BUF_MAX */
+    bool failed; /* an append did not fit or had no memory; the content is a prefix */
+} cel__buf;
+
+/* Frees what the buffer owns and makes it empty and not failed; `max` stays. */
+void cel__buf_done(cel__buf *buf);
+
+/* Empties it and clears `failed`, keeping the memory. */
+void cel__buf_reset(cel__buf *buf);
+
+/* Makes room for `more` bytes behind the content and returns where they go, or NULL (then failed).
+ * The caller writes up to `more` bytes there and adds what it wrote to buf->len. */
+char *cel__buf_reserve(cel__buf *buf, size_t more);
+
+void cel__buf_add(cel__buf *buf, const void *bytes, size_t len);
+void cel__buf_add_view(cel__buf *buf, cel_view view);
+void cel__buf_add_str(cel__buf *buf, const char *text);
+void cel__buf_add_byte(cel__buf *buf, char byte);
+void cel__buf_add_int(cel__buf *buf, int64_t value); /* decimal */
+void cel__buf_addf(cel__buf *buf, const char *fmt, ...) CEL_PRINTF(2, 3);
+
+/* Appends a JSON string literal, quotes included, as Python's json.dumps() writes it: ASCII only,
+ * \uXXXX in lower-case hex, surrogate pairs beyond the BMP. Bytes that are no UTF-8 become U+FFFD,
+ * except that a lone surrogate in its three-byte form is written as its unpaired \udXXX. */
+void cel__buf_add_json(cel__buf *buf, cel_view text);
+
+/* Puts a NUL behind the content (not counted in len) and returns the content; NULL if failed. */
+const char *cel__buf_cstr(cel__buf *buf);
+
+static inline cel_view cel__buf_view(const cel__buf *buf)
+{
+    return (cel_view){buf->ptr ? buf->ptr : "", buf->len};
+}
+
+/* CEL_OK, or CEL_ENOMEM if an append failed. */
+cel_code cel__buf_check(const cel__buf *buf, cel_error *err);
+
+/* Moves the content out: returns a NUL-terminated block owned by the caller, free with cel__free(),
+ * or NULL if the buffer failed. The buffer is empty afterwards. */
+char *cel__buf_detach(cel__buf *buf, size_t *len);
+
+#endif
