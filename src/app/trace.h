@@ -9,6 +9,7 @@
 #include "app/app.h"
 #include "backend/backend.h"
 #include "message/result.h"
+#include "message/task.h"
 #include "pool/pool.h"
 
 /* Fills in the host functions for `app` (borrowed while the pool lives). */

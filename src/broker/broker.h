@@ -102,7 +102,9 @@ typedef struct cel_broker_ops {
 
     void (*set_window)(cel_consumer *consumer, size_t window);
 
-    /* See the head of this file. `cb` may be NULL. ack, reject and release take the delivery. */
+    /* See the head of this file. `cb` may be NULL. ack, reject and release take the delivery; its views stay valid until `cb`. If
+     * `cb` gets an error other than CEL_ESTALE and CEL_ECANCELED, nothing was settled and the delivery is the holder's again (to be
+     * tried again); without a `cb` it is then left to be redelivered. */
     cel_code (*accept)(cel_delivery *delivery, cel_error *err);
     void (*ack)(cel_delivery *delivery, cel_broker_cb cb, void *user);
     void (*reject)(cel_delivery *delivery, bool requeue, cel_broker_cb cb, void *user);
