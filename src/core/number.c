@@ -22,6 +22,11 @@ struct decimal {
     int point;
 };
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 /* Takes apart what printf("%.*e") wrote: "-1.2345e+16", the point being any bytes of the locale. */
 static void read_scientific(struct decimal *out, const char *text)
 {
@@ -84,6 +89,30 @@ static size_t put_text(char *out, const char *text)
     return len;
 }
 
+/* Every decimal of 15 digits survives the way through a normal double, so the search begins there and
+ * zeros at the end are dropped later; a subnormal has fewer digits to itself. Beside a power of two
+ * the doubles lie closer below than above: there the next decimal upwards may read back equal where
+ * the nearest one, below, does not. */
+static void write_shortest(char *out, size_t size, double value)
+{
+    int first = value < DBL_MIN ? 0 : 14;
+
+    for (int precision = first; precision < 16; precision++) {
+        char *last;
+
+        snprintf(out, size, "%.*e", precision, value);
+        if (strtod(out, NULL) == value)
+            return;
+        last = strchr(out, 'e') - 1;
+        if (!is_digit(*last) || *last == '9')
+            continue;
+        ++*last;
+        if (strtod(out, NULL) == value)
+            return;
+    }
+    snprintf(out, size, "%.16e", value);
+}
+
 size_t cel__double_format(char out[CEL_DOUBLE_TEXT], double value)
 {
     struct decimal decimal;
@@ -100,11 +129,7 @@ size_t cel__double_format(char out[CEL_DOUBLE_TEXT], double value)
     }
     if (value == 0)
         return len + put_text(out + len, "0.0");
-    for (int precision = 14; precision <= 16; precision++) {
-        snprintf(text, sizeof text, "%.*e", precision, value);
-        if (precision == 16 || strtod(text, NULL) == value)
-            break;
-    }
+    write_shortest(text, sizeof text, value);
     read_scientific(&decimal, text);
     if (decimal.point > -4 && decimal.point <= 16)
         len += put_plain(out + len, &decimal);
@@ -150,12 +175,12 @@ static bool parse_short(double *out, cel_view text)
 
 static bool is_number(cel_view text)
 {
-    if (text.len == 0 || text.len > 1 << 20)
+    if (text.len == 0 || text.len > 1 << 20 || !is_digit(text.ptr[text.len - 1]))
         return false;
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
 
-        if ((c < '0' || c > '9') && c != '+' && c != '-' && c != '.' && c != 'e' && c != 'E')
+        if (!is_digit(c) && c != '+' && c != '-' && c != '.' && c != 'e' && c != 'E')
             return false;
     }
     return true;
