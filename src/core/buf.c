@@ -144,22 +144,15 @@ void cel__buf_add_json(cel__buf *buf, cel_view text)
 
     cel__buf_add_byte(buf, '"');
     while (at < text.len) {
-        size_t plain = at;
+        size_t plain = cel__json_plain(text.ptr + at, text.len - at);
         uint32_t cp;
 
-        while (plain < text.len && text.ptr[plain] >= ' ' && text.ptr[plain] < 0x7f &&
-               text.ptr[plain] != '"' && text.ptr[plain] != '\\')
-            plain++;
-        if (plain > at)
-            cel__buf_add(buf, text.ptr + at, plain - at);
-        at = plain;
+        cel__buf_add(buf, text.ptr + at, plain);
+        at += plain;
         if (at == text.len)
             break;
         at += cel__utf8_decode(text.ptr + at, text.len - at, &cp);
-        if (cp == 0x7f)
-            cel__buf_add_byte(buf, 0x7f); /* Python leaves DEL alone */
-        else
-            add_escaped(buf, cp);
+        add_escaped(buf, cp);
     }
     cel__buf_add_byte(buf, '"');
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "celeriac/error.h"
 #include "core/view.h"
@@ -44,6 +45,29 @@ void cel__buf_addf(cel__buf *buf, const char *fmt, ...) CEL_PRINTF(2, 3);
  * \uXXXX in lower-case hex, surrogate pairs beyond the BMP. Bytes that are no UTF-8 become U+FFFD,
  * except that a lone surrogate in its three-byte form is written as its unpaired \udXXX. */
 void cel__buf_add_json(cel__buf *buf, cel_view text);
+
+/* How many bytes at the start of `text` stand for themselves in a JSON string: ASCII without quote,
+ * backslash and control characters. Eight at a time while there are eight. */
+static inline size_t cel__json_plain(const char *text, size_t len)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    const uint64_t highs = UINT64_C(0x8080808080808080);
+    size_t at = 0;
+
+    for (; len - at >= 8; at += 8) {
+        uint64_t word, quote, slash;
+
+        memcpy(&word, text + at, sizeof word);
+        quote = word ^ ones * '"';
+        slash = word ^ ones * '\\';
+        if (((word - ones * ' ') | (quote - ones) | (slash - ones) | word) & highs)
+            break;
+    }
+    while (at < len && (unsigned char)text[at] >= ' ' && (unsigned char)text[at] < 0x80 &&
+           text[at] != '"' && text[at] != '\\')
+        at++;
+    return at;
+}
 
 /* Puts a NUL behind the content (not counted in len) and returns the content; NULL if failed. */
 const char *cel__buf_cstr(cel__buf *buf);

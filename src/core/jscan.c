@@ -1,8 +1,7 @@
 /* jscan.c - one pass over the bytes; nesting is a stack of bits, not of calls.
  *
  * Every walk checks what it passes over, so a walk over an unchecked text finds the same errors as
- * cel__jscan_value() would, one member later. Strings are passed eight bytes at a time until a byte
- * that needs a look: a quote, a backslash, a control character, or the start of a UTF-8 sequence. */
+ * cel__jscan_value() would, one member later. */
 #include "core/jscan.h"
 
 #include <assert.h>
@@ -36,32 +35,6 @@ static inline bool is_digit(const struct reader *in)
 }
 
 /* ---- strings ---- */
-
-static inline bool is_plain(unsigned char c)
-{
-    return c >= ' ' && c < 0x80 && c != '"' && c != '\\';
-}
-
-/* Passes plain ASCII. The masks are exact up to and including the first byte that is not plain. */
-static inline const char *skip_plain(const char *at, const char *end)
-{
-    const uint64_t ones = UINT64_C(0x0101010101010101);
-    const uint64_t highs = UINT64_C(0x8080808080808080);
-
-    while (end - at >= 8) {
-        uint64_t word, quote, slash;
-
-        memcpy(&word, at, sizeof word);
-        quote = word ^ ones * '"';
-        slash = word ^ ones * '\\';
-        if (((word - ones * ' ') | (quote - ones) | (slash - ones) | word) & highs)
-            break;
-        at += 8;
-    }
-    while (at < end && is_plain((unsigned char)*at))
-        at++;
-    return at;
-}
 
 static int hex_digit(char c)
 {
@@ -118,7 +91,7 @@ static bool skip_string(struct reader *in)
 {
     in->at++;
     for (;;) {
-        in->at = skip_plain(in->at, in->end);
+        in->at += cel__json_plain(in->at, (size_t)(in->end - in->at));
         if (in->at == in->end)
             return fail(in, "the string does not end");
         if (*in->at == '"') {
