@@ -1,10 +1,12 @@
 /* app.h - the inside of a cel_app, for the floors above (worker, services, command).
  *
- * An app has a configuration (config.h), a registry (registry.h) and, opened on first use, a client side: one private
- * loop with broker and backend (client.h), driven by whichever caller waits. A worker does not use the client side: it opens its own broker and
- * backend on its own loop. */
+ * An app has a configuration (config.h), a registry (registry.h) and, opened on first use, a client
+ * side: one private loop with broker and backend (client.h), driven by whichever caller waits. A
+ * worker does not use the client side: it opens its own broker and backend on its own loop. */
 #ifndef CEL_APP_APP_H
 #define CEL_APP_APP_H
+
+#include <pthread.h>
 
 #include "app/config.h"
 #include "app/registry.h"
@@ -15,15 +17,29 @@
 struct cel_client;
 
 struct cel_app {
-    char *name;              /* owned */
-    cel_config *config;      /* owned */
-    cel_registry *registry;  /* owned */
+    char *name;             /* owned */
+    cel_config *config;     /* owned */
+    cel_registry *registry; /* owned */
     const cel_clock *clock;
     cel_log log;
-    struct cel_client *client; /* owned; NULL until first used (guarded by client_lock in client.c) */
-    void *client_lock;       /* client.c's */
-    cel_error module_error;  /* the first failure of cel_task_declare() or cel_module_fail() during a load */
-    int pid;                 /* the process that made it */
+    pthread_mutex_t client_lock; /* guards `client` */
+    struct cel_client *client;   /* owned; NULL until first used */
+    cel_error module_error; /* the first failure of cel_task_declare() or cel_module_fail() */
+    int pid;                /* the process that made it */
+    uint64_t serial;        /* of the app in this process, so that caches know it again */
+    char *broker_url;       /* owned; what is in force, never NULL */
+    char *backend_url;      /* owned; NULL: results are disabled */
+    char origin[96];        /* "gen<pid>@<host name>" */
+    char reply_to[37];      /* a UUID, as Celery sends it */
 };
+
+/* The URLs in force: as configured, else the embedded default; views that live as long as the app. Where
+ * only the broker is known, the result store is the same file (sqlite) or the same memory. The backend's is NULL
+ * when results are disabled. */
+const char *cel__app_broker_url(const cel_app *app);
+const char *cel__app_backend_url(const cel_app *app);
+
+/* CEL_EINVAL in a process that is not the one that made the app. */
+cel_code cel__app_check_process(const cel_app *app, cel_error *err);
 
 #endif
