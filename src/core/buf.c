@@ -20,7 +20,8 @@ void cel__buf_reset(cel__buf *buf)
     buf->failed = false;
 }
 
-char *cel__buf_reserve(cel__buf *buf, size_t more)
+/* As cel__buf_reserve(), with `extra` bytes more that are no content and do not count. */
+static char *reserve(cel__buf *buf, size_t more, size_t extra)
 {
     size_t max = buf->max ? buf->max : CEL_BUF_MAX;
     size_t cap = buf->cap ? buf->cap : 64;
@@ -28,11 +29,11 @@ char *cel__buf_reserve(cel__buf *buf, size_t more)
 
     if (buf->failed)
         return NULL;
-    if (more <= buf->cap - buf->len && buf->ptr)
-        return buf->ptr + buf->len;
     if (more > max - buf->len)
         goto fail;
-    while (cap - buf->len < more)
+    if (more + extra <= buf->cap - buf->len && buf->ptr)
+        return buf->ptr + buf->len;
+    while (cap - buf->len < more + extra)
         cap *= 2;
     ptr = cel__realloc(buf->ptr, cap);
     if (!ptr)
@@ -44,6 +45,11 @@ char *cel__buf_reserve(cel__buf *buf, size_t more)
 fail:
     buf->failed = true;
     return NULL;
+}
+
+char *cel__buf_reserve(cel__buf *buf, size_t more)
+{
+    return reserve(buf, more, 0);
 }
 
 void cel__buf_add(cel__buf *buf, const void *bytes, size_t len)
@@ -99,7 +105,7 @@ void cel__buf_addf(cel__buf *buf, const char *fmt, ...)
         buf->failed = true;
         return;
     }
-    to = cel__buf_reserve(buf, (size_t)need + 1);
+    to = reserve(buf, (size_t)need, 1);
     if (!to)
         return;
     va_start(args, fmt);
@@ -159,7 +165,7 @@ void cel__buf_add_json(cel__buf *buf, cel_view text)
 
 const char *cel__buf_cstr(cel__buf *buf)
 {
-    char *end = cel__buf_reserve(buf, 1);
+    char *end = reserve(buf, 0, 1);
 
     if (!end)
         return NULL;
