@@ -124,6 +124,11 @@ cel_backend *cel__client_backend(const cel_client_op *op)
     return op->client->backend;
 }
 
+uv_loop_t *cel__client_loop(const cel_client_op *op)
+{
+    return &op->client->loop;
+}
+
 /* ---- the leader's side ---- */
 
 static cel_code open_broker(cel_client *client, cel_error *err)

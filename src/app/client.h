@@ -63,6 +63,7 @@ void cel__client_finish(cel_client_op *op, cel_code code, const cel_error *err);
 /* On the loop, for operations that need them. */
 cel_broker *cel__client_broker(const cel_client_op *op);
 cel_backend *cel__client_backend(const cel_client_op *op);
+uv_loop_t *cel__client_loop(const cel_client_op *op);
 
 /* On the loop: opens broker and result store if they are not open, and says whether what is submitted to both in one
  * turn takes effect together. False too if one of them cannot be opened. */

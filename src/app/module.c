@@ -14,6 +14,17 @@
 #include "core/buf.h"
 #include "core/mem.h"
 
+cel_code cel_task_register(cel_app *app,
+                           const char *name,
+                           cel_task_fn fn,
+                           const cel_task_options *options,
+                           cel_error *err)
+{
+    if (!app || !name || !name[0] || !fn)
+        return cel_error_set(err, CEL_EINVAL, "a task needs an app, a name and a function");
+    return cel__registry_add(app->registry, name, fn, options, err);
+}
+
 void cel_task_declare(cel_app *app,
                       const char *name,
                       cel_task_fn fn,
