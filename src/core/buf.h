@@ -47,7 +47,7 @@ void cel__buf_addf(cel__buf *buf, const char *fmt, ...) CEL_PRINTF(2, 3);
 void cel__buf_add_json(cel__buf *buf, cel_view text);
 
 /* How many bytes at the start of `text` stand for themselves in a JSON string: ASCII without quote,
- * backslash and control characters. Eight at a time while there are eight. */
+ * backslash and control characters, DEL included. Eight at a time while there are eight. */
 static inline size_t cel__json_plain(const char *text, size_t len)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
@@ -60,10 +60,11 @@ static inline size_t cel__json_plain(const char *text, size_t len)
         memcpy(&word, text + at, sizeof word);
         quote = word ^ ones * '"';
         slash = word ^ ones * '\\';
-        if (((word - ones * ' ') | (quote - ones) | (slash - ones) | word) & highs)
+        if (((word - ones * ' ') | (word + ones) | (quote - ones) | (slash - ones) | word) &
+            highs)
             break;
     }
-    while (at < len && (unsigned char)text[at] >= ' ' && (unsigned char)text[at] < 0x80 &&
+    while (at < len && (unsigned char)text[at] >= ' ' && (unsigned char)text[at] < 0x7f &&
            text[at] != '"' && text[at] != '\\')
         at++;
     return at;
