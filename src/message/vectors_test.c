@@ -17,9 +17,6 @@
 #define LATER_HEADERS                                                                          \
     ", \"replaced_task_nesting\": 0, \"stamped_headers\": null, \"stamps\": {}"
 
-/* Where the caller gave a repr: 5.2 takes it for a property as well. */
-#define HIDDEN_REPR "\"argsrepr\": "
-
 static json_t *load_vectors(const char *name, json_t **root)
 {
     char path[1024];
@@ -187,7 +184,7 @@ static cel_task_message spec_of(const struct received *in, const json_t *vector)
     spec.priority = in->message.priority;
     spec.delivery_mode = in->message.delivery_mode;
     spec.compression = text_of(vector, "compression");
-    if (strstr(text_of(vector, "properties"), HIDDEN_REPR)) {
+    if (json_is_true(json_object_get(vector, "keep_reprs"))) {
         spec.argsrepr = in->headers.argsrepr;
         spec.kwargsrepr = in->headers.kwargsrepr;
     }
@@ -214,7 +211,7 @@ static void assert_properties(const char *name, cel_message message, const char 
 
     message.content_type = message.content_encoding = (cel_view){NULL, 0};
     cel__message_dump_properties(&buf, &message);
-    if (!strstr(want, HIDDEN_REPR))
+    if (!strstr(want, "\"argsrepr\"")) /* 5.2 takes it for a property, see "hidden arguments" */
         assert_view(name, cel__buf_view(&buf), want);
     cel__buf_done(&buf);
 }

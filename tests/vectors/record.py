@@ -101,7 +101,7 @@ def expectation(headers, body):
     return expect
 
 
-def vector(name, number, published_one, custom, rewrite):
+def vector(name, number, published_one, custom, rewrite, keep_reprs):
     message, exchange, routing_key = published_one
     wire = message['body'].encode() if isinstance(message['body'], str) else message['body']
     plain = wire
@@ -115,6 +115,7 @@ def vector(name, number, published_one, custom, rewrite):
         'name': '%s %d' % (name, number) if number else name,
         'protocol': 2 if 'task' in message['headers'] else 1,
         'rewrite': rewrite and 'task' in message['headers'],
+        'keep_reprs': keep_reprs,
         'content_type': message['content-type'],
         'content_encoding': message['content-encoding'],
         'properties': json.dumps(properties),
@@ -134,13 +135,15 @@ def vector(name, number, published_one, custom, rewrite):
 vectors = []
 
 
-def record(name, send, custom=None, rewrite=True):
-    """rewrite: our writer must reproduce it from what our reader found."""
+def record(name, send, custom=None, rewrite=True, keep_reprs=False):
+    """rewrite: our writer must reproduce it from what our reader found; keep_reprs: but not argsrepr and
+    kwargsrepr, since they show tuples that JSON does not know or were given by the caller."""
     published.clear()
     send()
     assert published, name
     for number, one in enumerate(published):
-        vectors.append(vector(name, number if len(published) > 1 else 0, one, custom, rewrite))
+        vectors.append(vector(name, number if len(published) > 1 else 0, one, custom, rewrite,
+                              keep_reprs))
 
 
 def record_messages():
@@ -176,7 +179,8 @@ def record_messages():
     record('own id', lambda: add.apply_async((1, 2), task_id='my id "1"'))
     record('custom headers', lambda: add.apply_async((1, 2), headers={'tenant': 't1', 'n': [1, {'a': 1.5}]}),
            custom={'tenant': 't1', 'n': [1, {'a': 1.5}]})
-    record('hidden arguments', lambda: add.apply_async((1, 2), argsrepr='(***)', kwargsrepr='{***}'))
+    record('hidden arguments', lambda: add.apply_async((1, 2), argsrepr='(***)', kwargsrepr='{***}'),
+           keep_reprs=True)
     record('retried', lambda: add.apply_async((1, 2), retries=3, root_id='R', parent_id='P'))
     record('zlib', lambda: add.apply_async((1, 'x' * 500), compression='zlib'))
     record('link', lambda: add.apply_async((1, 2), link=add.s(3)))
@@ -185,9 +189,9 @@ def record_messages():
     record('group', lambda: group(add.s(i, i) for i in range(3)).apply_async())
     record('chord', lambda: chord([add.s(i, i) for i in range(3)], tsum.s()).apply_async())
     record('chain of groups', lambda: chain(add.s(1, 2), group(add.s(1), add.s(2)), tsum.s()).apply_async())
-    record('map', lambda: add.map([1, 2]).apply_async())
-    record('starmap', lambda: add.starmap([[1, 2], [3, 4]]).apply_async())
-    record('chunks', lambda: add.chunks(zip(range(4), range(4)), 2).apply_async())
+    record('map', lambda: add.map([1, 2]).apply_async(), keep_reprs=True)
+    record('starmap', lambda: add.starmap([[1, 2], [3, 4]]).apply_async(), keep_reprs=True)
+    record('chunks', lambda: add.chunks(zip(range(4), range(4)), 2).apply_async(), keep_reprs=True)
     app.conf.task_protocol = 1
     del app.amqp
     record('protocol 1', lambda: add.apply_async((2, 3), {'k': '\xe9'}))
