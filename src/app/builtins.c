@@ -49,7 +49,7 @@ static bool append_call(cel_request *req, json_t *values, const char *task, json
     }
     if (json_array_append_new(values, value) == 0)
         return true;
-    cel_raise(req, "MemoryError", "%s", "");
+    cel_raise_args(req, "MemoryError", NULL);
     return false;
 }
 
@@ -100,7 +100,7 @@ static json_t *send_canvas(cel_request *req, json_t *signature, json_t *partial_
     cel_code code;
 
     if (!signature)
-        return cel_raise(req, "MemoryError", "%s", "");
+        return cel_raise_args(req, "MemoryError", NULL);
     if (partial_args && !json_is_null(partial_args))
         cel__json_dump(&partial, partial_args);
     code = cel__request_send(req, signature, NULL,

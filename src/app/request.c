@@ -8,6 +8,7 @@
 
 #include "app/excname.h"
 #include "app/follow.h"
+#include "core/jscan.h"
 #include "core/json.h"
 #include "core/mem.h"
 
@@ -27,6 +28,7 @@ void cel__request_reset(cel_request *req)
     cel__arena_reset(&req->texts);
     req->id = req->task = req->root_id = req->parent_id = req->group = NULL;
     req->hostname_text = req->queue_text = NULL;
+    req->properties_loaded = req->info_loaded = false;
     req->end = CEL_END_NONE;
     req->exception = (cel_exception){0};
     req->retry_ms = 0;
@@ -39,6 +41,9 @@ void cel__request_done(cel_request *req)
 {
     cel__request_reset(req);
     cel__arena_done(&req->texts);
+    cel__buf_done(&req->properties_text);
+    cel__buf_done(&req->hostname_buf);
+    cel__buf_done(&req->queue_buf);
     cel__buf_done(&req->sections);
     cel__buf_done(&req->children);
     cel__buf_done(&req->frame);
@@ -47,6 +52,48 @@ void cel__request_done(cel_request *req)
 }
 
 /* ---- what it is ---- */
+
+void cel__request_load_properties(cel_request *req)
+{
+    cel_message loaded = {.priority = -1};
+
+    if (req->properties_loaded)
+        return;
+    req->properties_loaded = true;
+    cel__buf_reset(&req->properties_text);
+    if (!req->properties.ptr ||
+        cel__message_load_properties(&loaded, req->properties, &req->properties_text, NULL) !=
+            CEL_OK)
+        return;
+    loaded.headers = req->message->headers;
+    loaded.body = req->message->body;
+    *req->message = loaded;
+}
+
+void cel__request_load_info(cel_request *req)
+{
+    cel_jvalue info, key, value;
+    cel_jscan scan;
+
+    if (req->info_loaded)
+        return;
+    req->info_loaded = true;
+    req->hostname = req->queue = (cel_view){NULL, 0};
+    req->redelivered = false;
+    cel__buf_reset(&req->hostname_buf);
+    cel__buf_reset(&req->queue_buf);
+    if (!req->info.ptr || cel__jscan_value(&info, req->info, NULL) != CEL_OK)
+        return;
+    cel__jscan_object(&scan, info);
+    while (cel__jscan_next_member(&scan, &key, &value)) {
+        if (cel__jscan_is(key, "hostname"))
+            req->hostname = cel__jscan_view(value, &req->hostname_buf);
+        else if (cel__jscan_is(key, "queue"))
+            req->queue = cel__jscan_view(value, &req->queue_buf);
+        else if (cel__jscan_is(key, "redelivered"))
+            req->redelivered = value.type == CEL_JSON_TRUE;
+    }
+}
 
 cel_view cel__headers_root(const cel_task_headers *headers)
 {
@@ -101,11 +148,13 @@ const char *cel_request_group(const cel_request *req)
 
 const char *cel_request_hostname(const cel_request *req)
 {
+    cel__request_load_info((cel_request *)req);
     return text_of(req, &req->hostname_text, req->hostname);
 }
 
 const char *cel_request_queue(const cel_request *req)
 {
+    cel__request_load_info((cel_request *)req);
     return text_of(req, &req->queue_text, req->queue);
 }
 
@@ -116,6 +165,7 @@ int64_t cel_request_retries(const cel_request *req)
 
 bool cel_request_redelivered(const cel_request *req)
 {
+    cel__request_load_info((cel_request *)req);
     return req->redelivered;
 }
 
@@ -351,7 +401,7 @@ json_t *cel__request_call(cel_request *req, const char *task, json_t *args, json
     if (args && kwargs)
         value = entry->fn(req);
     else
-        cel_raise(req, "MemoryError", "%s", "");
+        cel_raise_args(req, "MemoryError", NULL);
     json_decref(req->args);
     json_decref(req->kwargs);
     req->entry = outer;

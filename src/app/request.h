@@ -21,14 +21,18 @@ typedef enum cel_request_end {
 } cel_request_end;
 
 struct cel_request {
-    cel_app *app; /* borrowed, as all up to `redelivered` */
+    cel_app *app; /* borrowed, as all up to `info` */
     const cel_task_entry *entry;
     cel_pool_call *call;
-    const cel_message *message;
+    cel_message *message; /* see cel__request_load_properties() */
     const cel_task_headers *headers;
     const cel_task_body *body;
-    cel_view hostname, queue;
+    cel_view properties, info; /* JSON texts, read when asked for */
+
+    bool properties_loaded, info_loaded;
+    cel_view hostname, queue; /* valid when info_loaded */
     bool redelivered;
+    cel__buf properties_text, hostname_buf, queue_buf; /* resolved strings */
 
     cel__arena texts; /* NUL-terminated copies, texts of exceptions */
     const char *id, *task, *root_id, *parent_id, *group, *hostname_text,
@@ -48,6 +52,13 @@ struct cel_request {
 /* Empties a request for the next task, keeping buffers. */
 void cel__request_reset(cel_request *req);
 void cel__request_done(cel_request *req);
+
+/* Fills in the message's properties; before, it has only headers, body, content type and encoding. What cannot be read stays
+ * absent. */
+void cel__request_load_properties(cel_request *req);
+
+/* Fills in hostname, queue and redelivered. */
+void cel__request_load_info(cel_request *req);
 
 /* Raises an exception whose arguments are the JSON array `args`, copied. */
 void cel__request_raise(cel_request *req, cel_view type, cel_view module, cel_view args);

@@ -112,6 +112,8 @@ cel_code cel__retry_message(const cel_follow *follow, cel_request *req, cel_erro
     cel_message message;
     cel_code code;
 
+    cel__request_load_properties(req);
+    cel__request_load_info(req);
     set_headers(&spec, req->headers);
     set_body(&spec, req->body);
     if (req->retry_ms > 0)

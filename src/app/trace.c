@@ -17,15 +17,12 @@
 #include "app/follow.h"
 #include "app/request.h"
 #include "app/retry.h"
-#include "app/settings.h"
-#include "core/jscan.h"
 #include "core/json.h"
 #include "core/mem.h"
 
-#define REPR_MAX      1024
-#define RSS_EVERY     32
-#define RSS_AFTER_US  1000
-#define INLINE_HEADER 64
+#define REPR_MAX     1024
+#define RSS_EVERY    32
+#define RSS_AFTER_US 1000
 
 /* Settings that every run asks for. */
 struct trace_settings {
@@ -37,7 +34,7 @@ struct tracer {
     uint64_t serial;
     struct trace_settings settings;
     cel_request request;
-    cel__buf properties, hostname, queue, headers, body; /* resolved texts */
+    cel__buf headers, body; /* resolved texts */
     cel__buf result, exception, traceback, repr, follow, children;
     unsigned runs;
 };
@@ -51,10 +48,10 @@ static _Thread_local struct tracer *tracer_here;
 static void free_tracer(void *ptr)
 {
     struct tracer *tracer = ptr;
-    cel__buf *const buffers[] = {&tracer->properties, &tracer->hostname,  &tracer->queue,
-                                 &tracer->headers,    &tracer->body,      &tracer->result,
-                                 &tracer->exception,  &tracer->traceback, &tracer->repr,
-                                 &tracer->follow,     &tracer->children};
+    cel__buf *const buffers[] = {
+        &tracer->headers,   &tracer->body, &tracer->result, &tracer->exception,
+        &tracer->traceback, &tracer->repr, &tracer->follow, &tracer->children,
+    };
 
     for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++)
         cel__buf_done(buffers[i]);
@@ -131,66 +128,48 @@ void cel__trace_request(cel__buf *buf,
     cel__buf_check(buf, err);
 }
 
-static cel_code read_delivery_info(struct tracer *tracer, cel_view text, cel_error *err)
+/* Whether the properties say what nearly all do: JSON in UTF-8. A quote inside of a string would be escaped, so the
+ * sequences can only be members. */
+static bool is_plain_json(cel_view properties)
 {
-    cel_request *req = &tracer->request;
-    cel_jvalue info, key, value;
-    cel_jscan scan;
-    cel_code code = cel__jscan_value(&info, text, err);
+    static const char type[] = "\"content_type\": \"application/json\"";
+    static const char encoding[] = "\"content_encoding\": \"utf-8\"";
 
-    if (code != CEL_OK)
-        return code;
-    cel__jscan_object(&scan, info);
-    while (cel__jscan_next_member(&scan, &key, &value)) {
-        if (cel__jscan_is(key, "hostname"))
-            req->hostname = cel__jscan_view(value, &tracer->hostname);
-        else if (cel__jscan_is(key, "queue"))
-            req->queue = cel__jscan_view(value, &tracer->queue);
-        else if (cel__jscan_is(key, "redelivered"))
-            req->redelivered = value.type == CEL_JSON_TRUE;
-    }
-    return CEL_OK;
+    return properties.ptr && memmem(properties.ptr, properties.len, type, sizeof type - 1) &&
+           memmem(properties.ptr, properties.len, encoding, sizeof encoding - 1);
 }
 
-/* Takes the frame apart into the message and the request's delivery facts. */
+/* Takes the frame apart into the message and the request's views. */
 static cel_code
-read_request(struct tracer *tracer, cel_message *message, cel_view bytes, cel_error *err)
+read_request(cel_request *req, cel_message *message, cel_view bytes, cel_error *err)
 {
-    cel_view rest, value, properties = {NULL, 0}, info = {NULL, 0};
+    cel_view rest, value;
     cel_section_tag tag;
     cel_frame frame;
-    cel_code code = CEL_OK;
 
     if (cel__frame_read(&frame, bytes) <= 0 || frame.type != CEL_FRAME_REQUEST)
         return cel_error_set(err, CEL_EPROTO, "not a request frame");
     *message = (cel_message){.priority = -1};
+    req->message = message;
+    req->properties = req->info = (cel_view){NULL, 0};
     rest = frame.sections;
     while (cel__section_next(&rest, &tag, &value)) {
         if (tag == CEL_TAG_PROPERTIES)
-            properties = value;
+            req->properties = value;
         else if (tag == CEL_TAG_HEADERS)
             message->headers = value;
         else if (tag == CEL_TAG_BODY)
             message->body = value;
         else if (tag == CEL_TAG_DELIVERY_INFO)
-            info = value;
+            req->info = value;
     }
-    if (properties.ptr) {
-        cel_message loaded = {.priority = -1};
-
-        cel__buf_reset(&tracer->properties);
-        code = cel__message_load_properties(&loaded, properties, &tracer->properties, err);
-        loaded.headers = message->headers;
-        loaded.body = message->body;
-        *message = loaded;
+    if (is_plain_json(req->properties)) {
+        message->content_type = CEL_VIEW("application/json");
+        message->content_encoding = CEL_VIEW("utf-8");
+    } else {
+        cel__request_load_properties(req);
     }
-    tracer->request.hostname = tracer->request.queue = (cel_view){NULL, 0};
-    tracer->request.redelivered = false;
-    cel__buf_reset(&tracer->hostname);
-    cel__buf_reset(&tracer->queue);
-    if (code == CEL_OK && info.ptr)
-        code = read_delivery_info(tracer, info, err);
-    return code;
+    return CEL_OK;
 }
 
 /* ---- texts of failures ---- */
@@ -503,7 +482,7 @@ static void call_task(struct tracer *tracer)
     if (req->end != CEL_END_NONE)
         return;
     if (cel_canceled(req))
-        cel_raise(req, "SoftTimeLimitExceeded", "%s", "");
+        cel_raise_args(req, "SoftTimeLimitExceeded", json_array());
     else
         cel_raise(req, "RuntimeError", "task %.*s returned NULL without raising an exception",
                   CEL_VIEW_ARG(req->headers->task));
@@ -574,7 +553,7 @@ static void run_frame(struct tracer *tracer, cel_pool_call *call, cel_view frame
     cel_task_body body;
     cel_error err = {0};
     int64_t runtime_us;
-    cel_code code = read_request(tracer, &message, frame, &err);
+    cel_code code = read_request(req, &message, frame, &err);
 
     cel__buf_reset(&tracer->headers);
     if (code == CEL_OK)
@@ -585,7 +564,6 @@ static void run_frame(struct tracer *tracer, cel_pool_call *call, cel_view frame
     }
     req->app = tracer->app;
     req->call = call;
-    req->message = &message;
     req->headers = &headers;
     req->body = NULL;
     if (prepare(tracer, &message, &headers, &body))
