@@ -54,7 +54,7 @@ char *cel__buf_reserve(cel__buf *buf, size_t more)
 
 void cel__buf_add(cel__buf *buf, const void *bytes, size_t len)
 {
-    char *to = cel__buf_reserve(buf, len);
+    char *to = reserve(buf, len, 0);
 
     if (!to || len == 0)
         return;

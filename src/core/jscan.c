@@ -489,6 +489,8 @@ bool cel__jscan_is(cel_jvalue string, const char *text)
     if (string.type != CEL_JSON_STRING)
         return false;
     left = inside(string);
+    if (left.len > 0 && left.ptr[0] != *text && left.ptr[0] != '\\')
+        return false;
     if (left.len == len && memcmp(left.ptr, text, len) == 0)
         return memchr(text, '\\', len) == NULL;
     if (left.len <= len || !memchr(left.ptr, '\\', left.len))

@@ -2,7 +2,7 @@
  * time zone state. */
 #include "core/time.h"
 
-#include <stdio.h>
+#include <string.h>
 
 struct reader {
     cel_view text;
@@ -33,29 +33,62 @@ static void civil_from_days(int64_t days, int *year, int *month, int *day)
     *year = (int)(yoe + era * 400 + (*month <= 2));
 }
 
+/* Writes `value` with `count` digits and returns where the next character goes. */
+static char *put(char *out, int64_t value, int count)
+{
+    for (int i = count - 1; i >= 0; i--) {
+        out[i] = (char)('0' + value % 10);
+        value /= 10;
+    }
+    return out + count;
+}
+
+static char *put_date(char *out, int64_t days)
+{
+    int year, month, day;
+
+    civil_from_days(days, &year, &month, &day);
+    out = put(out, year, 4);
+    *out++ = '-';
+    out = put(out, month, 2);
+    *out++ = '-';
+    return put(out, day, 2);
+}
+
+static char *put_clock(char *out, int64_t seconds)
+{
+    *out++ = 'T';
+    out = put(out, seconds / 3600, 2);
+    *out++ = ':';
+    out = put(out, seconds / 60 % 60, 2);
+    *out++ = ':';
+    return put(out, seconds % 60, 2);
+}
+
+/* Written by hand, since every result has a date and printf() takes longer than all the rest. */
 void cel__time_format(char out[CEL_TIME_TEXT], int64_t wall_us)
 {
-    int64_t seconds = wall_us / 1000000;
-    int64_t us = wall_us % 1000000;
+    const int64_t day_us = INT64_C(86400000000);
+    const int64_t first_us = INT64_C(-62135596800000000), last_us = INT64_C(253402300799999999);
     int64_t days, rest;
-    int year, month, day, len;
 
-    if (us < 0) {
-        us += 1000000;
-        seconds--;
-    }
-    days = seconds / 86400;
-    rest = seconds % 86400;
+    if (wall_us < first_us)
+        wall_us = first_us;
+    if (wall_us > last_us)
+        wall_us = last_us;
+    days = wall_us / day_us;
+    rest = wall_us % day_us;
     if (rest < 0) {
-        rest += 86400;
+        rest += day_us;
         days--;
     }
-    civil_from_days(days, &year, &month, &day);
-    len = snprintf(out, CEL_TIME_TEXT, "%04d-%02d-%02dT%02d:%02d:%02d", year, month, day,
-                   (int)(rest / 3600), (int)(rest / 60 % 60), (int)(rest % 60));
-    if (us)
-        len += snprintf(out + len, CEL_TIME_TEXT - (size_t)len, ".%06d", (int)us);
-    snprintf(out + len, CEL_TIME_TEXT - (size_t)len, "+00:00");
+    out = put_date(out, days);
+    out = put_clock(out, rest / 1000000);
+    if (rest % 1000000) {
+        *out++ = '.';
+        out = put(out, rest % 1000000, 6);
+    }
+    memcpy(out, "+00:00", sizeof "+00:00");
 }
 
 static bool take(struct reader *in, char c)

@@ -11,7 +11,8 @@
 #define CEL_TIME_TEXT 40 /* room for any text that cel__time_format() writes */
 
 /* Writes "2026-11-23T03:01:14.105188+00:00" for the microseconds since 1970 UTC. The fraction is
- * left out when it is zero, as Python's isoformat() does. */
+ * left out when it is zero, as Python's isoformat() does. A time outside
+ * the years 1 to 9999 is written as the nearest within. */
 void cel__time_format(char out[CEL_TIME_TEXT], int64_t wall_us);
 
 /* Reads ISO 8601: a date alone or with a time behind `T` or a space, a fraction of any length

@@ -30,6 +30,8 @@ static void times_are_written_with_six_digits_or_none(void **state)
     assert_format(INT64_C(951782400) * SECOND, "2000-02-29T00:00:00+00:00");
     assert_format(INT64_C(-62135596800) * SECOND, "0001-01-01T00:00:00+00:00");
     assert_format(INT64_C(253402300799) * SECOND + 999999, "9999-12-31T23:59:59.999999+00:00");
+    assert_format(INT64_MAX, "9999-12-31T23:59:59.999999+00:00");
+    assert_format(INT64_MIN, "0001-01-01T00:00:00+00:00");
 }
 
 static void all_spellings_of_a_time_are_read(void **state)

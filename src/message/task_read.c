@@ -54,10 +54,11 @@ static cel_code garbage(struct reader *in, const char *name, cel_jvalue value)
 
 static cel_view resolve(struct reader *in, cel_jvalue string)
 {
-    if (!in->reserved && memchr(string.text.ptr, '\\', string.text.len)) {
+    if (!memchr(string.text.ptr, '\\', string.text.len))
+        return (cel_view){string.text.ptr + 1, string.text.len - 2};
+    if (!in->reserved)
         cel__buf_reserve(in->scratch, in->text_len);
-        in->reserved = true;
-    }
+    in->reserved = true;
     return cel__jscan_view(string, in->scratch);
 }
 
@@ -171,10 +172,8 @@ static cel_code read_header(struct reader *in, const struct header *header, cel_
     return CEL_OK;
 }
 
-static const struct header *find_header(struct reader *in, cel_jvalue key)
+static const struct header *find_name(struct reader *in, cel_view name)
 {
-    cel_view name = resolve(in, key);
-
     for (size_t n = 0; n < COUNT; n++) {
         const struct header *header = &table[in->next];
 
@@ -183,6 +182,17 @@ static const struct header *find_header(struct reader *in, cel_jvalue key)
             return header;
     }
     return NULL;
+}
+
+/* No name has an escape in it, so one found in the raw text is found. */
+static const struct header *find_header(struct reader *in, cel_jvalue key)
+{
+    cel_view raw = {key.text.ptr + 1, key.text.len - 2};
+    const struct header *header = find_name(in, raw);
+
+    if (!header && memchr(raw.ptr, '\\', raw.len))
+        header = find_name(in, resolve(in, key));
+    return header;
 }
 
 /* Reads the members of a JSON object that are headers: the headers' own, or a body's. */

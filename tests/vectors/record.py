@@ -3,23 +3,30 @@
 
 Run with a Python that has Celery 5.2: ./record.py. It writes messages.json, results.json,
 exceptions.json and reprs.json beside itself. Ids, times and host names are fixed, so a second run with
-the same releases writes the same bytes."""
+the same releases writes the same bytes: ./record.py --check writes nothing and tells whether that holds;
+it exits with 77, a skip for meson, where another Celery or none is installed."""
 
 import datetime
 import itertools
 import json
 import os
 import random
+import sys
 import uuid
 
 # Before Celery and kombu bind uuid4 as a default argument: identifiers that count.
 _ids = itertools.count(1)
 uuid.uuid4 = lambda: uuid.UUID(int=next(_ids))
 
-import celery  # noqa: E402
+try:
+    import celery  # noqa: E402
+    import kombu  # noqa: E402
+except ImportError as missing:
+    print('skipped:', missing)
+    sys.exit(77)
+
 import celery.app.amqp  # noqa: E402
 import celery.backends.base  # noqa: E402
-import kombu  # noqa: E402
 from celery import chain, chord, group, states  # noqa: E402
 from celery.app.task import Context  # noqa: E402
 from celery.backends.base import KeyValueStoreBackend  # noqa: E402
@@ -333,16 +340,28 @@ def record_reprs():
     return out
 
 
-def write(name, content):
+def finish(name, content):
+    """Writes the file, or compares it."""
+    path = os.path.join(HERE, name)
     content = {'celery': celery.__version__, 'kombu': kombu.__version__, 'vectors': content}
-    with open(os.path.join(HERE, name), 'w', encoding='ascii') as out:
-        json.dump(content, out, indent=1)
-        out.write('\n')
+    text = json.dumps(content, indent=1) + '\n'
+    if '--check' not in sys.argv:
+        with open(path, 'w', encoding='ascii') as out:
+            out.write(text)
+        return
+    with open(path, encoding='ascii') as recorded:
+        recorded = recorded.read()
+    releases = json.loads(recorded)
+    if (releases['celery'], releases['kombu']) != (celery.__version__, kombu.__version__):
+        print('skipped: recorded with Celery', releases['celery'], 'not', celery.__version__)
+        sys.exit(77)
+    if recorded != text:
+        sys.exit(name + ': Celery writes something else now')
 
 
 if __name__ == '__main__':
     record_messages()
-    write('messages.json', vectors)
-    write('results.json', record_results())
-    write('exceptions.json', record_exceptions())
-    write('reprs.json', record_reprs())
+    finish('messages.json', vectors)
+    finish('results.json', record_results())
+    finish('exceptions.json', record_exceptions())
+    finish('reprs.json', record_reprs())
