@@ -1,8 +1,9 @@
 /* buf.h - a growing array of bytes, with a limit and a sticky failure.
  *
- * Zero-initialised it is empty, owns nothing and may grow to CEL_BUF_MAX. Appending never fails
- * visibly: when memory or the limit is exhausted the buffer becomes *failed*, further appends do
- * nothing, and cel__buf_check() tells, once, after a whole piece has been built. One thread. */
+ * Zero-initialised it is empty, owns nothing and may grow to CEL_BUF_MAX. Appending never
+ * fails visibly: when memory or the limit is exhausted the buffer becomes *failed*, further
+ * appends do nothing, and cel__buf_check() tells, once, after a whole piece has been built.
+ * One thread. */
 #ifndef CEL_CORE_BUF_H
 #define CEL_CORE_BUF_H
 
@@ -30,8 +31,8 @@ void cel__buf_done(cel__buf *buf);
 /* Empties it and clears `failed`, keeping the memory. */
 void cel__buf_reset(cel__buf *buf);
 
-/* Makes room for `more` bytes behind the content and returns where they go, or NULL (then failed).
- * The caller writes up to `more` bytes there and adds what it wrote to buf->len. */
+/* Makes room for `more` bytes behind the content and returns where they go, or NULL (then
+ * failed). The caller writes up to `more` bytes there and adds what it wrote to buf->len. */
 char *cel__buf_reserve(cel__buf *buf, size_t more);
 
 void cel__buf_add(cel__buf *buf, const void *bytes, size_t len);
@@ -41,13 +42,15 @@ void cel__buf_add_byte(cel__buf *buf, char byte);
 void cel__buf_add_int(cel__buf *buf, int64_t value); /* decimal */
 void cel__buf_addf(cel__buf *buf, const char *fmt, ...) CEL_PRINTF(2, 3);
 
-/* Appends a JSON string literal, quotes included, as Python's json.dumps() writes it: ASCII only,
- * \uXXXX in lower-case hex, surrogate pairs beyond the BMP. Bytes that are no UTF-8 become U+FFFD,
- * except that a lone surrogate in its three-byte form is written as its unpaired \udXXX. */
+/* Appends a JSON string literal, quotes included, as Python's json.dumps() writes it: ASCII
+ * only, \uXXXX in lower-case hex, surrogate pairs beyond the BMP. Bytes that are no UTF-8
+ * become U+FFFD, except that a lone surrogate in its three-byte form is written as its
+ * unpaired \udXXX. */
 void cel__buf_add_json(cel__buf *buf, cel_view text);
 
-/* How many bytes at the start of `text` stand for themselves in a JSON string: ASCII without quote,
- * backslash and control characters, DEL included. Eight at a time while there are eight. */
+/* How many bytes at the start of `text` stand for themselves in a JSON string: ASCII without
+ * quote, backslash and control characters, DEL included. Eight at a time while there are
+ * eight. */
 static inline size_t cel__json_plain(const char *text, size_t len)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
@@ -70,7 +73,8 @@ static inline size_t cel__json_plain(const char *text, size_t len)
     return at;
 }
 
-/* Puts a NUL behind the content (not counted in len) and returns the content; NULL if failed. */
+/* Puts a NUL behind the content (not counted in len) and returns the content; NULL if
+ * failed. */
 const char *cel__buf_cstr(cel__buf *buf);
 
 static inline cel_view cel__buf_view(const cel__buf *buf)
@@ -81,8 +85,8 @@ static inline cel_view cel__buf_view(const cel__buf *buf)
 /* CEL_OK, or CEL_ENOMEM if an append failed. */
 cel_code cel__buf_check(const cel__buf *buf, cel_error *err);
 
-/* Moves the content out: returns a NUL-terminated block owned by the caller, free with cel__free(),
- * or NULL if the buffer failed. The buffer is empty afterwards. */
+/* Moves the content out: returns a NUL-terminated block owned by the caller, free with
+ * cel__free(), or NULL if the buffer failed. The buffer is empty afterwards. */
 char *cel__buf_detach(cel__buf *buf, size_t *len);
 
 #endif

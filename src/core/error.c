@@ -52,7 +52,7 @@ cel_code cel_error_set(cel_error *err, cel_code code, const char *fmt, ...)
         code == CEL_ECONN || code == CEL_EBUSY || code == CEL_EFULL || code == CEL_ENOMEM;
     err->uncertain = false;
     err->exc_type[0] = '\0';
-    /* The arguments may point into err->message itself, when a message is wrapped in another. */
+    /* The arguments may point into err->message itself, when one message wraps another. */
     char message[sizeof err->message];
     va_start(args, fmt);
     len = vsnprintf(message, sizeof message, fmt, args);

@@ -1,5 +1,5 @@
-/* error_test.c - codes have names and texts, messages are cut at characters. Also logs, ids and the
- * failing allocator, which are small. */
+/* error_test.c - codes have names and texts, messages are cut at characters. Also logs, ids
+ * and the failing allocator, which are small. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* id.c - identifiers from the kernel's generator.
  *
- * One getrandom() per identifier costs a third of a microsecond; a pool of bytes would have to be
- * thrown away in every forked child, or two children would make the same ids. */
+ * One getrandom() per identifier costs a third of a microsecond; a pool of bytes would have
+ * to be thrown away in every forked child, or two children would make the same ids. */
 #include "core/id.h"
 
 #include <sys/random.h>

@@ -1,7 +1,7 @@
 /* jscan.c - one pass over the bytes; nesting is a stack of bits, not of calls.
  *
- * Every walk checks what it passes over, so a walk over an unchecked text finds the same errors as
- * cel__jscan_value() would, one member later. */
+ * Every walk checks what it passes over, so a walk over an unchecked text finds the same
+ * errors as cel__jscan_value() would, one member later. */
 #include "core/jscan.h"
 
 #include <assert.h>
@@ -197,7 +197,8 @@ static bool skip_scalar(struct reader *in, cel_jtype *type)
     }
 }
 
-/* A member's key and the colon, with the space around them. `key` gets the key, quotes included. */
+/* A member's key and the colon, with the space around them. `key` gets the key, quotes
+ * included. */
 static inline bool skip_key(struct reader *in, cel_view *key)
 {
     const char *start = in->at;
@@ -449,7 +450,8 @@ static uint32_t read_unit(const char *hex)
     return unit;
 }
 
-/* Resolves the escape at `text`, which is well-formed, into UTF-8; *took is what it consumed. */
+/* Resolves the escape at `text`, which is well-formed, into UTF-8; *took is what it
+ * consumed. */
 static size_t resolve_escape(cel_view text, char out[4], size_t *took)
 {
     static const char names[] = "b\bf\fn\nr\rt\t";

@@ -18,7 +18,8 @@ static cel_jvalue parse(const char *text)
     return value;
 }
 
-/* A copy without anything behind it, so that a read beyond the end is a read beyond the block. */
+/* A copy without anything behind it, so that a read beyond the end is a read beyond the
+ * block. */
 static cel_code check_exact(const char *text, size_t len)
 {
     char *copy = malloc(len ? len : 1);
@@ -195,7 +196,8 @@ static void a_walk_over_something_else_is_over_at_once(void **state)
     assert_false(scan.failed);
 }
 
-/* Walks a raw text as an object and as an array; returns whether either walk came to a good end. */
+/* Walks a raw text as an object and as an array; returns whether either walk came to a good
+ * end. */
 static bool walks_well(const char *text, size_t len)
 {
     char *copy = malloc(len ? len : 1);

@@ -60,8 +60,8 @@ static struct level open_level(cel__buf *buf, const json_t *value)
     return level;
 }
 
-/* Gives the level's next member in *member and writes what stands before it; at the end it writes the
- * closing bracket and returns false. */
+/* Gives the level's next member in *member and writes what stands before it; at the end it
+ * writes the closing bracket and returns false. */
 static bool next_of_level(cel__buf *buf, struct level *level, const json_t **member)
 {
     json_t *container = (json_t *)level->container;

@@ -1,10 +1,11 @@
 /* json_repr.c - JSON texts shown as Python shows what they mean.
  *
- * A JSON text in its order of tokens is almost Python's repr already: the full repr translates token
- * by token and needs no stack. The bounded one plays celery.utils.saferepr: that emits tokens, each
- * bounded by what is left of a budget and then taken from it; when a token comes while nothing is
- * left, ", ..." takes its place and only the closing brackets of what is open follow. The token that
- * found the budget used up is lost, a closing bracket too. */
+ * A JSON text in its order of tokens is almost Python's repr already: the full repr
+ * translates token by token and needs no stack. The bounded one plays celery.utils.saferepr:
+ * that emits tokens, each bounded by what is left of a budget and then taken from it; when a
+ * token comes while nothing is left, ", ..." takes its place and only the closing brackets
+ * of what is open follow. The token that found the budget used up is lost, a closing bracket
+ * too. */
 #include <stdint.h>
 
 #include "core/jscan.h"
@@ -155,8 +156,9 @@ static void emit(struct saferepr *repr, const char *token, int64_t len)
     repr->left -= len;
 }
 
-/* celery.utils.text.truncate(): of a text of at least `left` characters the first `left`, back to
- * before the last space if there is one, and "...". Returns the bytes to keep; *cut if it was cut. */
+/* celery.utils.text.truncate(): of a text of at least `left` characters the first `left`,
+ * back to before the last space if there is one, and "...". Returns the bytes to keep; *cut
+ * if it was cut. */
 static size_t truncate_text(cel_view text, int64_t left, bool *cut, int64_t *count)
 {
     size_t at = 0, space = 0;
@@ -209,8 +211,8 @@ static void emit_string(struct saferepr *repr, cel_jvalue value)
     cel__buf_done(&scratch);
 }
 
-/* A token that is no string and no bracket: cut at the budget, without regard to spaces since it has
- * none. `start` is where the buffer ended before the token was put there. */
+/* A token that is no string and no bracket: cut at the budget, without regard to spaces
+ * since it has none. `start` is where the buffer ended before the token was put there. */
 static void charge(struct saferepr *repr, size_t start)
 {
     int64_t len = (int64_t)(repr->buf->len - start);
@@ -400,7 +402,8 @@ static void add_python_string(cel__buf *buf, cel_jvalue value)
     cel__buf_done(&scratch);
 }
 
-/* Where a token-by-token translation is, for the one thing that needs to look back: a tuple of one. */
+/* Where a token-by-token translation is, for the one thing that needs to look back: a tuple
+ * of one. */
 struct pyrepr {
     cel__buf *buf;
     struct tokens in;

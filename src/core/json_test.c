@@ -1,5 +1,5 @@
-/* json_test.c - texts as Python writes them. The reprs are also checked against recorded ones, see
- * message/vectors_test.c. */
+/* json_test.c - texts as Python writes them. The reprs are also checked against recorded
+ * ones, see message/vectors_test.c. */
 #include <locale.h>
 #include <math.h>
 #include <setjmp.h>

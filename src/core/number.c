@@ -1,7 +1,7 @@
 /* number.c - shortest digits by trial, exact parsing of short numbers without the C library.
  *
- * printf() and strtod() use the decimal point of the process's locale; what they write is therefore
- * rewritten to a point, and what they read is given with theirs. */
+ * printf() and strtod() use the decimal point of the process's locale; what they write is
+ * therefore rewritten to a point, and what they read is given with theirs. */
 #include "core/number.h"
 
 #include <float.h>
@@ -27,7 +27,8 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Takes apart what printf("%.*e") wrote: "-1.2345e+16", the point being any bytes of the locale. */
+/* Takes apart what printf("%.*e") wrote: "-1.2345e+16", the point being any bytes of the
+ * locale. */
 static void read_scientific(struct decimal *out, const char *text)
 {
     const char *at = text;
@@ -89,10 +90,10 @@ static size_t put_text(char *out, const char *text)
     return len;
 }
 
-/* Every decimal of 15 digits survives the way through a normal double, so the search begins there and
- * zeros at the end are dropped later; a subnormal has fewer digits to itself. Beside a power of two
- * the doubles lie closer below than above: there the next decimal upwards may read back equal where
- * the nearest one, below, does not. */
+/* Every decimal of 15 digits survives the way through a normal double, so the search begins
+ * there and zeros at the end are dropped later; a subnormal has fewer digits to itself.
+ * Beside a power of two the doubles lie closer below than above: there the next decimal
+ * upwards may read back equal where the nearest one, below, does not. */
 static void write_shortest(char *out, size_t size, double value)
 {
     int first = value < DBL_MIN ? 0 : 14;

@@ -1,5 +1,5 @@
-/* time.c - see time.h. Days are counted with the civil-calendar formulas, without the C library's
- * time zone state. */
+/* time.c - see time.h. Days are counted with the civil-calendar formulas, without the C
+ * library's time zone state. */
 #include "core/time.h"
 
 #include <string.h>
@@ -65,7 +65,8 @@ static char *put_clock(char *out, int64_t seconds)
     return put(out, seconds % 60, 2);
 }
 
-/* Written by hand, since every result has a date and printf() takes longer than all the rest. */
+/* Written by hand, since every result has a date and printf() takes longer than all the
+ * rest. */
 void cel__time_format(char out[CEL_TIME_TEXT], int64_t wall_us)
 {
     const int64_t day_us = INT64_C(86400000000);

@@ -10,15 +10,15 @@
 
 #define CEL_TIME_TEXT 40 /* room for any text that cel__time_format() writes */
 
-/* Writes "2026-11-23T03:01:14.105188+00:00" for the microseconds since 1970 UTC. The fraction is
- * left out when it is zero, as Python's isoformat() does. A time outside
- * the years 1 to 9999 is written as the nearest within. */
+/* Writes "2026-11-23T03:01:14.105188+00:00" for the microseconds since 1970 UTC. The
+ * fraction is left out when it is zero, as Python's isoformat() does. A time outside the
+ * years 1 to 9999 is written as the nearest within. */
 void cel__time_format(char out[CEL_TIME_TEXT], int64_t wall_us);
 
-/* Reads ISO 8601: a date alone or with a time behind `T` or a space, a fraction of any length
- * (beyond microseconds it is cut), an offset Z, +HH:MM, +HHMM or none, which means UTC; also the
- * basic form 20200101T000000Z. False if it is none of these, a field is out of range, or the year
- * lies outside 1 to 9999. */
+/* Reads ISO 8601: a date alone or with a time behind `T` or a space, a fraction of any
+ * length (beyond microseconds it is cut), an offset Z, +HH:MM, +HHMM or none, which means
+ * UTC; also the basic form 20200101T000000Z. False if it is none of these, a field is out of
+ * range, or the year lies outside 1 to 9999. */
 bool cel__time_parse(int64_t *wall_us, cel_view text);
 
 #endif

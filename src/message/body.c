@@ -39,8 +39,8 @@ void cel__body_compress(cel__buf *buf, cel_view plain)
         buf->failed = true;
 }
 
-/* Gives inflate() something to write to, within `max_bytes` and one byte more, by which a text that is
- * too long gives itself away. */
+/* Gives inflate() something to write to, within `max_bytes` and one byte more, by which a
+ * text that is too long gives itself away. */
 static cel_code
 make_room(z_stream *stream, size_t done, size_t max_bytes, cel__buf *scratch, cel_error *err)
 {

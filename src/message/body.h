@@ -15,9 +15,10 @@ bool cel__body_is_zlib(cel_view compression);
 /* Appends `plain` as a zlib stream; on failure the buffer is failed. */
 void cel__body_compress(cel__buf *buf, cel_view plain);
 
-/* Gives the text of `message`'s body: a view into it, or into `scratch` to which the decompressed text
- * was appended. `compression` is the header's value, absent for none. It checks that the text is
- * called JSON and UTF-8, not that it is. Codes as cel__task_body_read(). */
+/* Gives the text of `message`'s body: a view into it, or into `scratch` to which the
+ * decompressed text was appended. `compression` is the header's value, absent for none. It
+ * checks that the text is called JSON and UTF-8, not that it is. Codes as
+ * cel__task_body_read(). */
 cel_code cel__body_decode(cel_view *out,
                           const cel_message *message,
                           cel_view compression,

@@ -165,7 +165,8 @@ void cel__exception_str(cel__buf *buf, const cel_exception *exception)
     }
 }
 
-/* repr() names the class without what encloses it, and has no comma behind a single argument. */
+/* repr() names the class without what encloses it, and has no comma behind a single
+ * argument. */
 void cel__exception_repr(cel__buf *buf, const cel_exception *exception)
 {
     cel_view name = exception->type;

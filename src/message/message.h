@@ -1,8 +1,8 @@
 /* message.h - a message as a broker carries it: properties, headers, body.
  *
- * Celery's protocol 2 in all of them; protocol 1 is accepted on reading. Headers are kept as the JSON
- * text of one object: what a broker with another encoding (AMQP tables) translates at its own edge,
- * and what nobody reads passes through byte for byte. Pure; any thread. */
+ * Celery's protocol 2 in all of them; protocol 1 is accepted on reading. Headers are kept as
+ * the JSON text of one object: what a broker with another encoding (AMQP tables) translates
+ * at its own edge, and what nobody reads passes through byte for byte. Pure; any thread. */
 #ifndef CEL_MESSAGE_MESSAGE_H
 #define CEL_MESSAGE_MESSAGE_H
 
@@ -28,7 +28,7 @@ typedef struct cel_message {
     int priority;        /* 0 to 255; -1 absent */
     int64_t
         eta_ms;    /* wall time before which nobody wants it; 0: now. From the headers' `eta`: a
-                          * broker that can delay keeps it until then, another delivers at once. */
+                          * broker that can delay keeps it, another delivers at once. */
     cel_view task; /* the header `task`, for brokers that keep it beside; may be absent */
 } cel_message;
 
@@ -37,16 +37,17 @@ typedef struct cel_message {
         .priority = -1                                                                         \
     }
 
-/* Appends the properties (all but headers, body, task and eta) as a JSON object, in the layout of
- * kombu's virtual transports: correlation_id, reply_to, delivery_mode, expiration, delivery_info
- * {exchange, routing_key}, priority, plus content_type and content_encoding. What is absent is left
- * out. */
+/* Appends the properties (all but headers, body, task and eta) as a JSON object, in the
+ * layout of kombu's virtual transports: correlation_id, reply_to, delivery_mode, expiration,
+ * delivery_info {exchange, routing_key}, priority, plus content_type and content_encoding.
+ * What is absent is left out. */
 void cel__message_dump_properties(cel__buf *buf, const cel_message *message);
 
-/* Reads what the above writes into the properties of `message`; what is missing or null becomes
- * absent, headers, body, task and eta are left alone. Views point into `text`, or into `scratch` where
- * escapes had to be resolved; the caller keeps both alive. Unknown members are ignored. CEL_EPROTO if
- * it is no JSON object or a member has a wrong type; then `message` is left alone. CEL_ENOMEM. */
+/* Reads what the above writes into the properties of `message`; what is missing or null
+ * becomes absent, headers, body, task and eta are left alone. Views point into `text`, or
+ * into `scratch` where escapes had to be resolved; the caller keeps both alive. Unknown
+ * members are ignored. CEL_EPROTO if it is no JSON object or a member has a wrong type; then
+ * `message` is left alone. CEL_ENOMEM. */
 cel_code cel__message_load_properties(cel_message *message,
                                       cel_view text,
                                       cel__buf *scratch,

@@ -1,4 +1,5 @@
-/* message_bench.c - what a message costs: `meson test --benchmark`. Prints nanoseconds per operation. */
+/* message_bench.c - what a message costs: `meson test --benchmark`. Prints nanoseconds per
+ * operation. */
 #include <stdio.h>
 #include <time.h>
 

@@ -41,20 +41,23 @@ typedef struct cel_exception {
 /* Appends {"exc_type": ..., "exc_message": [...], "exc_module": ...}. */
 void cel__exception_dump(cel__buf *buf, const cel_exception *exception);
 
-/* Reads such an object (exc_message may be a list, a scalar or absent; args is normalised to an array
- * text). `text` may also be any other JSON, or none at all, as hostile peers store: then type is
- * "Exception" of "builtins" and args [text]. Views point into text or scratch (a growing scratch: see
- * cel__result_meta_load()); what had no memory there is cut short, which cel__buf_check() tells. */
+/* Reads such an object (exc_message may be a list, a scalar or absent; args is normalised to
+ * an array text). `text` may also be any other JSON, or none at all, as hostile peers store:
+ * then type is "Exception" of "builtins" and args [text]. Views point into text or scratch
+ * (a growing scratch: see cel__result_meta_load()); what had no memory there is cut short,
+ * which cel__buf_check() tells. */
 void cel__exception_load(cel_exception *out, cel_view text, cel__buf *scratch);
 
 /* Appends Python's repr: ValueError('boom', 42). */
 void cel__exception_repr(cel__buf *buf, const cel_exception *exception);
 
-/* Appends str(exception): boom; ('boom', 42) for several arguments; what classes of Python, Celery and
- * billiard say differently they say here too: KeyError, NotRegistered, OSError, the time limits. */
+/* Appends str(exception): boom; ('boom', 42) for several arguments; what classes of Python,
+ * Celery and billiard say differently they say here too: KeyError, NotRegistered, OSError,
+ * the time limits. */
 void cel__exception_str(cel__buf *buf, const cel_exception *exception);
 
-/* A result document. Zero-initialised views are null/absent. JSON views are spliced as they are. */
+/* A result document. Zero-initialised views are null/absent. JSON views are spliced as they
+ * are. */
 typedef struct cel_result_meta {
     cel_view task_id;             /* required */
     cel_view status;              /* required: "SUCCESS", ... or a custom state */
@@ -75,15 +78,15 @@ typedef struct cel_result_meta {
 /* Appends the document as Celery does, keys in its order, `task_id` last. */
 void cel__result_meta_dump(cel__buf *buf, const cel_result_meta *meta);
 
-/* Reads a document. Views point into text, or into `scratch` where escapes had to be resolved: it must
- * outlive *out and not be appended to meanwhile. CEL_EPROTO if it is no JSON object or has no string
- * `status`; CEL_ENOMEM. Other keys of an unexpected type are as if absent, unknown ones are ignored; a
- * date that cannot be read is CEL_TIME_NONE. */
+/* Reads a document. Views point into text, or into `scratch` where escapes had to be
+ * resolved: it must outlive *out and not be appended to meanwhile. CEL_EPROTO if it is no
+ * JSON object or has no string `status`; CEL_ENOMEM. Other keys of an unexpected type are as
+ * if absent, unknown ones are ignored; a date that cannot be read is CEL_TIME_NONE. */
 cel_code
 cel__result_meta_load(cel_result_meta *out, cel_view text, cel__buf *scratch, cel_error *err);
 
-/* Whether the state (any text) is one of SUCCESS, FAILURE, REVOKED; whether the result is an exception:
- * RETRY, FAILURE, REVOKED; whether get() raises it: FAILURE, REVOKED. */
+/* Whether the state (any text) is one of SUCCESS, FAILURE, REVOKED; whether the result is an
+ * exception: RETRY, FAILURE, REVOKED; whether get() raises it: FAILURE, REVOKED. */
 bool cel__state_ready(cel_view status);
 bool cel__state_exception(cel_view status);
 bool cel__state_failed(cel_view status);

@@ -1,7 +1,7 @@
 /* task.c - task messages are written header by header after one table.
  *
- * Everything goes into the caller's buffer, in the order headers, body, expiration; the positions are
- * offsets until nothing more can move the buffer. */
+ * Everything goes into the caller's buffer, in the order headers, body, expiration; the
+ * positions are offsets until nothing more can move the buffer. */
 #include "message/task.h"
 
 #include <assert.h>

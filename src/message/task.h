@@ -1,7 +1,8 @@
-/* task.h - task messages: what is put into the headers and the body, and what is read from them.
+/* task.h - task messages: what is put into the headers and the body, and what is read from
+ * them.
  *
- * The format is Celery's protocol 2 (as_task_v2 in celery/app/amqp.py); the header names and their
- * order are one table in task_headers.h. Pure; any thread. */
+ * The format is Celery's protocol 2 (as_task_v2 in celery/app/amqp.py); the header names and
+ * their order are one table in task_headers.h. Pure; any thread. */
 #ifndef CEL_MESSAGE_TASK_H
 #define CEL_MESSAGE_TASK_H
 
@@ -15,8 +16,8 @@
 
 /* ---- writing ---- */
 
-/* What a task message says. Zero-initialise, then set; absent views become null. `args`, `kwargs` and
- * the other JSON views are texts, spliced as they are. */
+/* What a task message says. Zero-initialise, then set; absent views become null. `args`,
+ * `kwargs` and the other JSON views are texts, spliced as they are. */
 typedef struct cel_task_message {
     cel_view task;                       /* required */
     cel_view id;                         /* required */
@@ -38,12 +39,12 @@ typedef struct cel_task_message {
     cel_view stamps;               /* JSON object; absent: {} */
     cel_view argsrepr, kwargsrepr; /* plain text; absent: made from args and kwargs */
     cel_view headers; /* JSON object of custom headers; absent: none. Merged last: they
-                                    * override standard ones, but not `task`, `id`, `compression` */
+                                    * override standard ones except `task`, `id`, `compression` */
     cel_view reply_to, exchange, routing_key;
     int priority;      /* 0 to 255; -1: 0 is sent, as Celery does */
     int delivery_mode; /* 0: 2 */
-    const char *
-        compression; /* NULL or "": none; "zlib", "gzip" or "application/x-gzip", all one format */
+    const char
+        *compression; /* NULL, "": none; "zlib", "gzip", "application/x-gzip": all zlib */
 } cel_task_message;
 
 #define CEL_TASK_MESSAGE_INIT                                                                  \
@@ -52,13 +53,14 @@ typedef struct cel_task_message {
         .ignore_result = -1, .priority = -1                                                    \
     }
 
-/* Builds the message. Headers, body and expiration are appended to `buf` and *out gets views into it,
- * so `buf` may serve several messages only if the caller turns views into offsets; with one buffer per
- * message nothing can go wrong. Other views of *out are those of `spec` or static. `expiration` is
- * computed from expires_us - now_us (a past time gives "0"), `eta_ms` from eta_us, rounded up.
- * CEL_EINVAL if task or id is missing, a text is no JSON of the kind asked for (the custom headers are
- * checked, of the others the first byte only) or a number is out of range; CEL_ENOTSUP for another
- * compression; CEL_ENOMEM. On failure `buf` is as long as before. */
+/* Builds the message. Headers, body and expiration are appended to `buf` and *out gets views
+ * into it, so `buf` may serve several messages only if the caller turns views into offsets;
+ * with one buffer per message nothing can go wrong. Other views of *out are those of `spec`
+ * or static. `expiration` is computed from expires_us - now_us (a past time gives "0"),
+ * `eta_ms` from eta_us, rounded up. CEL_EINVAL if task or id is missing, a text is no JSON
+ * of the kind asked for (the custom headers are checked, of the others the first byte only)
+ * or a number is out of range; CEL_ENOTSUP for another compression; CEL_ENOMEM. On failure
+ * `buf` is as long as before. */
 cel_code cel__task_message_build(cel_message *out,
                                  const cel_task_message *spec,
                                  int64_t now_us,
@@ -83,14 +85,15 @@ typedef struct cel_task_headers {
     cel_view embed; /* protocol 1 and hybrids: the decoded body, a JSON object; else absent */
 } cel_task_headers;
 
-/* Reads the headers of `message` and classifies it. Protocol 2 if there is a header `task`, else the
- * body is decoded and tried as protocol 1. A hybrid (header `task`, and the body is an object) is
- * protocol 2 with `embed`: its fields are those of the body overlaid with the headers. `scratch`
- * receives resolved strings (and for protocol 1 the decompressed body, of at most 256 MiB); it is the
- * caller's, must outlive `out` and not be appended to meanwhile.
- * Failures, each a message the worker rejects and logs, never a crash: CEL_EPROTO if the headers are
- * no JSON object, the id is missing or empty, eta or expires or timelimit are garbage ("" included),
- * or neither protocol fits; those of cel__task_body_read() for protocol 1. CEL_ENOMEM. */
+/* Reads the headers of `message` and classifies it. Protocol 2 if there is a header `task`,
+ * else the body is decoded and tried as protocol 1. A hybrid (header `task`, and the body is
+ * an object) is protocol 2 with `embed`: its fields are those of the body overlaid with the
+ * headers. `scratch` receives resolved strings (and for protocol 1 the decompressed body, of
+ * at most 256 MiB); it is the caller's, must outlive `out` and not be appended to meanwhile.
+ * Failures, each a message the worker rejects and logs, never a crash: CEL_EPROTO if the
+ * headers are no JSON object, the id is missing or empty, eta or expires or timelimit are
+ * garbage ("" included), or neither protocol fits; those of cel__task_body_read() for
+ * protocol 1. CEL_ENOMEM. */
 cel_code cel__task_headers_read(cel_task_headers *out,
                                 const cel_message *message,
                                 cel__buf *scratch,
@@ -104,12 +107,13 @@ typedef struct cel_task_body {
     cel_view chord;                      /* JSON object; absent if null */
 } cel_task_body;
 
-/* Decodes the body of `message` (content type, compression) into `scratch` where needed and takes it
- * apart; the whole text is checked to be JSON. Views point into the message, `scratch` or
- * headers->embed. `scratch` must be another buffer than the one `headers` was read with, or the views
- * of `headers` become invalid. CEL_ENOTSUP for a content type, encoding or compression that is not
- * accepted, CEL_EPROTO for bytes that are no body (args or kwargs null, a number of elements other
- * than three), CEL_EFULL for a compressed body of more than `max_bytes` (0: 256 MiB), CEL_ENOMEM. */
+/* Decodes the body of `message` (content type, compression) into `scratch` where needed and
+ * takes it apart; the whole text is checked to be JSON. Views point into the message,
+ * `scratch` or headers->embed. `scratch` must be another buffer than the one `headers` was
+ * read with, or the views of `headers` become invalid. CEL_ENOTSUP for a content type,
+ * encoding or compression that is not accepted, CEL_EPROTO for bytes that are no body (args
+ * or kwargs null, a number of elements other than three), CEL_EFULL for a compressed body of
+ * more than `max_bytes` (0: 256 MiB), CEL_ENOMEM. */
 cel_code cel__task_body_read(cel_task_body *out,
                              const cel_message *message,
                              const cel_task_headers *headers,

@@ -1,4 +1,5 @@
-/* task_headers.h - the table of the task headers, for the writer and the reader. Private to both. */
+/* task_headers.h - the table of the task headers, for the writer and the reader. Private to
+ * both. */
 #ifndef CEL_MESSAGE_TASK_HEADERS_H
 #define CEL_MESSAGE_TASK_HEADERS_H
 
@@ -8,7 +9,8 @@
 
 #define CEL__LIMIT_MAX_S 1e9 /* a longer time limit is not sent, and is read as this */
 
-/* How a header's value is kept in cel_task_message and cel_task_headers, and what JSON it is. */
+/* How a header's value is kept in cel_task_message and cel_task_headers, and what JSON it
+ * is. */
 typedef enum cel__header_kind {
     CEL__HEADER_LANG,   /* written as "py"; read by no one */
     CEL__HEADER_TEXT,   /* cel_view: string or null */

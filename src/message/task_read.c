@@ -1,7 +1,8 @@
-/* task_read.c - task headers and bodies are read in one walk each, which checks what it passes.
+/* task_read.c - task headers and bodies are read in one walk each, which checks what it
+ * passes.
  *
- * Members are looked up in the table of headers beginning behind the one found last: from a peer that
- * writes them in Celery's order each costs one comparison.
+ * Members are looked up in the table of headers beginning behind the one found last: from a
+ * peer that writes them in Celery's order each costs one comparison.
  *
  *   header `task`?  body is an object?   protocol   fields from
  *   yes             no                   2          headers
@@ -78,7 +79,8 @@ read_text(struct reader *in, const struct header *header, cel_view *field, cel_j
     return garbage(in, header->name, value);
 }
 
-/* A text, or what kombu 5.3 makes of a datetime: {"__type__": "datetime", "__value__": text}. */
+/* A text, or what kombu 5.3 makes of a datetime: {"__type__": "datetime", "__value__":
+ * text}. */
 static cel_code
 read_time(struct reader *in, const struct header *header, int64_t *field, cel_jvalue value)
 {
@@ -226,7 +228,8 @@ static bool is_object(cel_view text)
     return at < text.len && text.ptr[at] == '{';
 }
 
-/* The fields of a body that is an object; `taskset` is the old name of `group` and goes before it. */
+/* The fields of a body that is an object; `taskset` is the old name of `group` and goes
+ * before it. */
 static cel_code read_embed(struct reader *in, cel_view embed)
 {
     cel_jvalue checked, taskset;
@@ -243,8 +246,8 @@ static cel_code read_embed(struct reader *in, cel_view embed)
     return CEL_OK;
 }
 
-/* Makes room for the strings of headers and body together; later nothing moves. The embedded text may
- * itself lie in scratch, at `offset`. */
+/* Makes room for the strings of headers and body together; later nothing moves. The embedded
+ * text may itself lie in scratch, at `offset`. */
 static void reserve_for_both(struct reader *in, cel_view *embed, const cel_message *message)
 {
     bool inside = in->scratch->ptr && embed->ptr >= in->scratch->ptr &&
@@ -265,7 +268,8 @@ static cel_task_headers no_headers(int protocol)
                               .ignore_result = -1};
 }
 
-/* If the body is an object, begins anew: reads the body into in->out, then the headers over it. */
+/* If the body is an object, begins anew: reads the body into in->out, then the headers over
+ * it. */
 static cel_code read_both(struct reader *in, const cel_message *message)
 {
     cel_view embed;
@@ -339,7 +343,8 @@ static cel_code take_list(cel_view *out, cel_jvalue value, const char *name, cel
     return CEL_OK;
 }
 
-/* Callbacks, errbacks, chain and chord, from the embed of protocol 2 or the body of protocol 1. */
+/* Callbacks, errbacks, chain and chord, from the embed of protocol 2 or the body of protocol
+ * 1. */
 static cel_code take_embed(cel_task_body *out, cel_jvalue embed, cel_error *err)
 {
     static const char *const names[] = {"callbacks", "errbacks", "chain", "chord"};

@@ -1,5 +1,5 @@
-/* vectors_test.c - what Celery recorded is understood, written again to the byte, and survived when
- * damaged. The vectors and how they came about: tests/vectors/README.md. */
+/* vectors_test.c - what Celery recorded is understood, written again to the byte, and
+ * survived when damaged. The vectors and how they came about: tests/vectors/README.md. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -254,7 +254,8 @@ static void every_message_is_written_again_to_the_byte(void **state)
 
 /* ---- damage ---- */
 
-/* Reads headers and body from blocks of their exact size; a failure must come with a message. */
+/* Reads headers and body from blocks of their exact size; a failure must come with a
+ * message. */
 static cel_code read_damaged(const struct received *in, cel_view headers, cel_view body)
 {
     cel__buf scratch = {0}, body_scratch = {0};

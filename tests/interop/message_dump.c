@@ -1,5 +1,5 @@
-/* message_dump.c - prints messages and result documents that the library builds, one JSON object a
- * line, for message_interop.py to read with Celery. */
+/* message_dump.c - prints messages and result documents that the library builds, one JSON
+ * object a line, for message_interop.py to read with Celery. */
 #include <stdio.h>
 
 #include "message/result.h"
