@@ -35,6 +35,9 @@ static char *reserve(cel__buf *buf, size_t more, size_t extra)
         return buf->ptr + buf->len;
     while (cap - buf->len < more + extra)
         cap *= 2;
+    if (cap >
+        max + 1) /* cel__buf_add() relies on it: content of cap - 1 bytes is within the limit */
+        cap = max + 1;
     ptr = cel__realloc(buf->ptr, cap);
     if (!ptr)
         goto fail;
@@ -52,7 +55,7 @@ char *cel__buf_reserve(cel__buf *buf, size_t more)
     return reserve(buf, more, 0);
 }
 
-void cel__buf_add(cel__buf *buf, const void *bytes, size_t len)
+void cel__buf_add_slowly(cel__buf *buf, const void *bytes, size_t len)
 {
     char *to = reserve(buf, len, 0);
 
@@ -60,21 +63,6 @@ void cel__buf_add(cel__buf *buf, const void *bytes, size_t len)
         return;
     memcpy(to, bytes, len);
     buf->len += len;
-}
-
-void cel__buf_add_view(cel__buf *buf, cel_view view)
-{
-    cel__buf_add(buf, view.ptr, view.len);
-}
-
-void cel__buf_add_str(cel__buf *buf, const char *text)
-{
-    cel__buf_add(buf, text, strlen(text));
-}
-
-void cel__buf_add_byte(cel__buf *buf, char byte)
-{
-    cel__buf_add(buf, &byte, 1);
 }
 
 void cel__buf_add_int(cel__buf *buf, int64_t value)

@@ -35,10 +35,34 @@ void cel__buf_reset(cel__buf *buf);
  * failed). The caller writes up to `more` bytes there and adds what it wrote to buf->len. */
 char *cel__buf_reserve(cel__buf *buf, size_t more);
 
-void cel__buf_add(cel__buf *buf, const void *bytes, size_t len);
-void cel__buf_add_view(cel__buf *buf, cel_view view);
-void cel__buf_add_str(cel__buf *buf, const char *text);
-void cel__buf_add_byte(cel__buf *buf, char byte);
+/* What cel__buf_add() does when the bytes may not fit. */
+void cel__buf_add_slowly(cel__buf *buf, const void *bytes, size_t len);
+
+static inline void cel__buf_add(cel__buf *buf, const void *bytes, size_t len)
+{
+    if (buf->failed || len == 0 || len >= buf->cap - buf->len) {
+        cel__buf_add_slowly(buf, bytes, len);
+        return;
+    }
+    memcpy(buf->ptr + buf->len, bytes, len);
+    buf->len += len;
+}
+
+static inline void cel__buf_add_view(cel__buf *buf, cel_view view)
+{
+    cel__buf_add(buf, view.ptr, view.len);
+}
+
+static inline void cel__buf_add_str(cel__buf *buf, const char *text)
+{
+    cel__buf_add(buf, text, strlen(text));
+}
+
+static inline void cel__buf_add_byte(cel__buf *buf, char byte)
+{
+    cel__buf_add(buf, &byte, 1);
+}
+
 void cel__buf_add_int(cel__buf *buf, int64_t value); /* decimal */
 void cel__buf_addf(cel__buf *buf, const char *fmt, ...) CEL_PRINTF(2, 3);
 

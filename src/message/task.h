@@ -38,13 +38,13 @@ typedef struct cel_task_message {
     cel_view stamped_headers;      /* JSON array; absent: null */
     cel_view stamps;               /* JSON object; absent: {} */
     cel_view argsrepr, kwargsrepr; /* plain text; absent: made from args and kwargs */
-    cel_view headers; /* JSON object of custom headers; absent: none. Merged last: they
-                                    * override standard ones except `task`, `id`, `compression` */
+    /* JSON object of custom headers; absent: none. Merged last: they override standard ones
+     * except `task`, `id` and `compression`. */
+    cel_view headers;
     cel_view reply_to, exchange, routing_key;
-    int priority;      /* 0 to 255; -1: 0 is sent, as Celery does */
-    int delivery_mode; /* 0: 2 */
-    const char
-        *compression; /* NULL, "": none; "zlib", "gzip", "application/x-gzip": all zlib */
+    int priority;            /* 0 to 255; -1: 0 is sent, as Celery does */
+    int delivery_mode;       /* 0: 2 */
+    const char *compression; /* NULL, "": none; zlib or one of its aliases, see body.h */
 } cel_task_message;
 
 #define CEL_TASK_MESSAGE_INIT                                                                  \
