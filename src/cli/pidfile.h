@@ -1,0 +1,16 @@
+/* pidfile.h - one worker per pidfile. */
+#ifndef CEL_CLI_PIDFILE_H
+#define CEL_CLI_PIDFILE_H
+
+#include <stdbool.h>
+
+#include "celeriac/error.h"
+
+/* Creates `path` with this process's id, mode 0644, never over another's: a file of a live process is CEL_EEXIST (*pid is whose), one of a dead
+ * process or without a pid is removed and *stale set. CEL_EIO. */
+cel_code cel__pidfile_create(const char *path, int *pid, bool *stale, cel_error *err);
+
+/* Removes it if it still holds this process's id. */
+void cel__pidfile_remove(const char *path);
+
+#endif

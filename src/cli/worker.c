@@ -1,0 +1,541 @@
+/* worker.c - `celeriac worker`: options, banner, signals around the worker of the library. */
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app/nodename.h"
+#include "app/queues.h"
+#include "app/trace.h"
+#include "cli/banner.h"
+#include "cli/cli.h"
+#include "cli/daemon.h"
+#include "cli/pidfile.h"
+#include "core/mem.h"
+
+#define QUEUES_MAX 256
+
+static const cel_option options[] = {
+    {"hostname", 'n', NULL, CEL_OPTION_STRING, "NAME", NULL,
+     "Node name, 'name@host'; %h, %n and %d stand for the host name and its parts. Default: "
+     "celery@%h"},
+    {"concurrency", 'c', NULL, CEL_OPTION_INT, "N", NULL,
+     "How many tasks run at once. Default: the number of CPUs"},
+    {"loglevel", 'l', NULL, CEL_OPTION_STRING, "LEVEL", NULL,
+     "DEBUG, INFO, WARNING (default), ERROR or CRITICAL"},
+    {"queues", 'Q', NULL, CEL_OPTION_STRING, "LIST", NULL,
+     "Queues to consume, comma-separated"},
+    {"exclude-queues", 'X', NULL, CEL_OPTION_STRING, "LIST", NULL, "Queues not to consume"},
+    {"pool", 'P', NULL, CEL_OPTION_STRING, "POOL", NULL, "prefork (default), threads or solo"},
+    {"include", 'I', NULL, CEL_OPTION_STRING, "LIST", NULL,
+     "More task modules to load, comma-separated"},
+    {"time-limit", 0, NULL, CEL_OPTION_FLOAT, "SECONDS", NULL,
+     "Hard limit: the task's process is killed"},
+    {"soft-time-limit", 0, NULL, CEL_OPTION_FLOAT, "SECONDS", NULL,
+     "Soft limit: the task is asked to stop"},
+    {"max-tasks-per-child", 0, "maxtasksperchild", CEL_OPTION_INT, "N", NULL,
+     "Replace a child process after this many tasks"},
+    {"max-memory-per-child", 0, "maxmemperchild", CEL_OPTION_INT, "KIB", NULL,
+     "Replace a child process that holds more memory after a task"},
+    {"prefetch-multiplier", 0, NULL, CEL_OPTION_INT, "N", NULL,
+     "Hold N messages per slot. Default: adapts to how long the tasks take"},
+    {"purge", 0, "discard", CEL_OPTION_FLAG, NULL, NULL,
+     "Delete all waiting messages of the queues first"},
+    {"logfile", 'f', NULL, CEL_OPTION_STRING, "FILE", NULL,
+     "Log to this file instead of stderr"},
+    {"pidfile", 0, NULL, CEL_OPTION_STRING, "FILE", NULL,
+     "Write the process id here; refuse to start if it is taken"},
+    {"detach", 'D', NULL, CEL_OPTION_FLAG, NULL, NULL, "Run in the background"},
+    {"uid", 0, NULL, CEL_OPTION_STRING, "USER", NULL, "Become this user"},
+    {"gid", 0, NULL, CEL_OPTION_STRING, "GROUP", NULL, "Become this group"},
+    {"umask", 0, NULL, CEL_OPTION_STRING, "OCTAL", NULL, "File mode mask"},
+    {"optimization", 'O', NULL, CEL_OPTION_STRING, "NAME", NULL,
+     "Accepted for compatibility: always fair"},
+    {"without-gossip", 0, NULL, CEL_OPTION_FLAG, NULL, NULL, "Accepted for compatibility"},
+    {"without-mingle", 0, NULL, CEL_OPTION_FLAG, NULL, NULL, "Accepted for compatibility"},
+    {"without-heartbeat", 0, NULL, CEL_OPTION_FLAG, NULL, NULL, "Accepted for compatibility"},
+    {"heartbeat-interval", 0, NULL, CEL_OPTION_FLOAT, "SECONDS", NULL,
+     "Accepted for compatibility"},
+    {NULL, 0, NULL, CEL_OPTION_FLAG, NULL, NULL, NULL},
+};
+
+/* Everything that one run of the command holds. */
+struct run {
+    cel_cli *cli;
+    const cel_args *args;
+    cel_app *app;
+    cel_worker *worker;
+    cel_zygote *zygote;
+    const cel_pool_ops *pool;
+    char *node, *logfile, *pidfile; /* owned */
+    cel_view queues[QUEUES_MAX];    /* views of argv or the configuration */
+    size_t queue_count;
+    size_t concurrency;
+    uv_signal_t signals[5];
+    uv_prepare_t flusher;
+    bool pidfile_made, restart;
+};
+
+/* ---- settings ---- */
+
+static bool set(struct run *run, const char *name, json_t *value)
+{
+    cel_error err = {0};
+
+    if (cel__config_set(run->app->config, name, value, &err) == CEL_OK)
+        return true;
+    cel__cli_usage(run->cli, "%s", err.message);
+    return false;
+}
+
+/* Options that are settings by another name. */
+static bool apply_options(struct run *run)
+{
+    static const struct {
+        const char *option, *setting;
+    } numbers[] = {
+        {"time-limit", "task_time_limit"},
+        {"soft-time-limit", "task_soft_time_limit"},
+        {"max-tasks-per-child", "worker_max_tasks_per_child"},
+        {"max-memory-per-child", "worker_max_memory_per_child"},
+        {"prefetch-multiplier", "worker_prefetch_multiplier"},
+        {"concurrency", "worker_concurrency"},
+    };
+
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        const char *text = cel__args_string(run->args, numbers[i].option);
+        double value = cel__args_float(run->args, numbers[i].option, 0);
+        bool whole = value == (double)(json_int_t)value;
+
+        if (!text)
+            continue;
+        if (value < 0 || value > 1e12) {
+            cel__cli_usage(run->cli, "Invalid value for '--%s': %s is out of range.",
+                           numbers[i].option, text);
+            return false;
+        }
+        if (!set(run, numbers[i].setting,
+                 whole ? json_integer((json_int_t)value) : json_real(value)))
+            return false;
+    }
+    return true;
+}
+
+static bool choose_pool(struct run *run)
+{
+    const char *name = cel__args_string(run->args, "pool");
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    int64_t slots = cel__config_int(run->app->config, "worker_concurrency");
+
+    if (!name)
+        name = cel__config_string(run->app->config, "worker_pool");
+    run->pool = cel__pool_find(name ? name : "prefork");
+    if (!run->pool) {
+        cel__cli_usage(run->cli, "Invalid value for '-P' / '--pool': '%s' is not one of %s.",
+                       name, cel__pool_names());
+        return false;
+    }
+    if (slots > 4096) {
+        cel__cli_usage(run->cli, "Invalid value for '--concurrency': at most 4096.");
+        return false;
+    }
+    run->concurrency = slots > 0 ? (size_t)slots : cpus > 0 ? (size_t)cpus : 1;
+    if (strcmp(run->pool->names, "solo") == 0)
+        run->concurrency = 1;
+    return true;
+}
+
+/* ---- queues ---- */
+
+static void add_queue(struct run *run, cel_view name)
+{
+    for (size_t i = 0; i < run->queue_count; i++)
+        if (cel__view_eq(run->queues[i], name))
+            return;
+    if (name.len > 0 && run->queue_count < QUEUES_MAX)
+        run->queues[run->queue_count++] = name;
+}
+
+static void drop_queue(struct run *run, cel_view name)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < run->queue_count; i++)
+        if (!cel__view_eq(run->queues[i], name))
+            run->queues[kept++] = run->queues[i];
+    run->queue_count = kept;
+}
+
+static void add_configured(void *user, const cel_queue_spec *queue)
+{
+    add_queue(user, queue->name);
+}
+
+static void
+each_name(struct run *run, const char *list, void (*each)(struct run *run, cel_view name))
+{
+    while (list && *list) {
+        size_t len = strcspn(list, ",");
+        size_t from = strspn(list, " ");
+
+        if (from < len)
+            each(run, (cel_view){list + from, len - from});
+        list += len + (list[len] == ',');
+    }
+}
+
+static bool choose_queues(struct run *run)
+{
+    const char *list = cel__args_string(run->args, "queues");
+    cel_error err = {0};
+
+    if (list)
+        each_name(run, list, add_queue);
+    else
+        cel__queues_each(run->app->config, add_configured, run);
+    each_name(run, cel__args_string(run->args, "exclude-queues"), drop_queue);
+    for (size_t i = 0; i < run->queue_count; i++) {
+        cel_queue_spec spec;
+
+        if (cel__queue_find(&spec, run->app->config, run->queues[i], &err) != CEL_OK) {
+            cel__cli_fail(&err);
+            return false;
+        }
+    }
+    if (run->queue_count > 0)
+        return true;
+    cel__cli_usage(run->cli, "There is no queue left to consume.");
+    return false;
+}
+
+/* ---- preparation ---- */
+
+static bool load_included(struct run *run)
+{
+    const char *list = cel__args_string(run->args, "include");
+
+    while (list && *list) {
+        size_t len = strcspn(list, ",");
+        char *name = strndup(list, len);
+        cel_error err = {0};
+        cel_code code = name && len ? cel_app_load(run->app, name, &err) : CEL_OK;
+
+        free(name);
+        if (code != CEL_OK) {
+            cel__cli_fail(&err);
+            return false;
+        }
+        list += len + (list[len] == ',');
+    }
+    return true;
+}
+
+static bool choose_level(struct run *run)
+{
+    const char *name = cel__args_string(run->args, "loglevel");
+
+    if (name && !cel__log_level_parse(&run->cli->logging.level, name)) {
+        cel__cli_usage(run->cli,
+                       "Invalid value for '-l' / '--loglevel': '%s' is not one of DEBUG, INFO, "
+                       "WARNING, ERROR, "
+                       "CRITICAL, FATAL.",
+                       name);
+        return false;
+    }
+    return true;
+}
+
+static bool expand(struct run *run, const char *option, char **out)
+{
+    const char *text = cel__args_string(run->args, option);
+    cel_error err = {0};
+
+    if (!text || cel__node_path(out, text, run->node, &err) == CEL_OK)
+        return true;
+    cel__cli_usage(run->cli, "Invalid value for '--%s': %s", option, err.message);
+    return false;
+}
+
+static bool choose_names(struct run *run)
+{
+    cel_error err = {0};
+
+    if (cel__node_name(&run->node, cel__args_string(run->args, "hostname"), &err) != CEL_OK) {
+        cel__cli_usage(run->cli, "Invalid value for '-n' / '--hostname': %s", err.message);
+        return false;
+    }
+    return expand(run, "logfile", &run->logfile) && expand(run, "pidfile", &run->pidfile);
+}
+
+static bool become(struct run *run)
+{
+    const char *mask = cel__args_string(run->args, "umask");
+    cel_error err = {0};
+
+    if (mask)
+        umask((mode_t)strtoul(mask, NULL, 8));
+    if (cel__daemon_become(cel__args_string(run->args, "uid"),
+                           cel__args_string(run->args, "gid"), &err) == CEL_OK)
+        return true;
+    cel__cli_fail(&err);
+    return false;
+}
+
+/* Returns the exit status; CEL_EXIT_OK: go on. */
+static int take_pidfile(struct run *run)
+{
+    cel_error err = {0};
+    int pid = 0;
+    bool stale = false;
+    cel_code code;
+
+    if (!run->pidfile)
+        return CEL_EXIT_OK;
+    code = cel__pidfile_create(run->pidfile, &pid, &stale, &err);
+    if (code == CEL_OK) {
+        if (stale)
+            fputs("Stale pidfile exists - Removing it.\n", stderr);
+        run->pidfile_made = true;
+        return CEL_EXIT_OK;
+    }
+    fprintf(stderr, "ERROR: %s\n", err.message);
+    if (code == CEL_EEXIST)
+        fprintf(stderr, "Seems we're already running? (pid: %d)\n", pid);
+    return code == CEL_EEXIST ? CEL_EXIT_CANTCREAT : CEL_EXIT_FAILURE;
+}
+
+static bool purge_queues(struct run *run)
+{
+    int64_t total = 0;
+    cel_error err = {0};
+
+    for (size_t i = 0; i < run->queue_count; i++) {
+        char *name = cel__memdup(run->queues[i].ptr, run->queues[i].len);
+        int64_t count = 0;
+        cel_code code = name ? cel_purge(run->app, name, &count, &err) : CEL_ENOMEM;
+
+        cel__free(name);
+        if (code != CEL_OK) {
+            cel__cli_fail(&err);
+            return false;
+        }
+        total += count;
+    }
+    printf("purge: Erased %lld message%s from the queue%s.\n\n", (long long)total,
+           total == 1 ? "" : "s", run->queue_count == 1 ? "" : "s");
+    return true;
+}
+
+static void print_banner(struct run *run)
+{
+    cel__buf text = {0};
+
+    cel__banner_print(&text,
+                      &(cel_banner){.app = run->app,
+                                    .node = run->node,
+                                    .pool = cel__args_string(run->args, "pool")
+                                                ? cel__args_string(run->args, "pool")
+                                            : run->pool->forks ? "prefork"
+                                                               : run->pool->names,
+                                    .concurrency = run->concurrency,
+                                    .queues = run->queues,
+                                    .queue_count = run->queue_count,
+                                    .with_tasks = run->cli->logging.level <= CEL_LOG_INFO,
+                                    .with_builtins = run->cli->logging.level <= CEL_LOG_DEBUG});
+    if (!text.failed)
+        fwrite(text.ptr, 1, text.len, stdout);
+    fflush(stdout);
+    cel__buf_done(&text);
+}
+
+/* ---- signals ---- */
+
+static void say(const char *text)
+{
+    fprintf(stderr, "\nworker: %s (MainProcess)\n", text);
+}
+
+static void stop_warm(struct run *run)
+{
+    say("Warm shutdown");
+    cel__worker_warm(run->worker);
+}
+
+static void stop_cold(struct run *run)
+{
+    say("Cold shutdown");
+    cel__worker_cold(run->worker);
+}
+
+static void on_signal(uv_signal_t *handle, int signum)
+{
+    struct run *run = handle->data;
+    bool stopping = cel__worker_is_stopping(run->worker);
+
+    if (signum == SIGHUP && !isatty(STDOUT_FILENO) && !stopping) {
+        run->restart = true;
+        cel__logging_reopen(&run->cli->logging);
+        cel__worker_warm(run->worker);
+    } else if (signum == SIGUSR1) {
+        cel__logging_reopen(&run->cli->logging);
+    } else if (signum == SIGQUIT || (stopping && signum != SIGHUP)) {
+        stop_cold(run);
+    } else if (signum == SIGTERM || signum == SIGINT) {
+        if (signum == SIGINT)
+            fputs("\nworker: Hitting Ctrl+C again will terminate all running tasks!\n", stderr);
+        stop_warm(run);
+    }
+}
+
+static void on_turn(uv_prepare_t *handle)
+{
+    struct run *run = handle->data;
+
+    if (run->cli->logging.pending.len > 0)
+        cel__logging_flush(&run->cli->logging);
+}
+
+static void watch_signals(struct run *run)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1};
+    uv_loop_t *loop = cel__worker_loop(run->worker);
+    const char *remap = getenv("REMAP_SIGTERM");
+
+    (void)remap;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        uv_signal_init(loop, &run->signals[i]);
+        run->signals[i].data = run;
+        uv_signal_start(&run->signals[i], on_signal, numbers[i]);
+        uv_unref((uv_handle_t *)&run->signals[i]);
+    }
+    uv_prepare_init(loop, &run->flusher);
+    run->flusher.data = run;
+    uv_prepare_start(&run->flusher, on_turn);
+    uv_unref((uv_handle_t *)&run->flusher);
+    run->cli->logging.direct = false;
+}
+
+static void unwatch_signals(struct run *run)
+{
+    for (size_t i = 0; i < sizeof run->signals / sizeof *run->signals; i++)
+        uv_close((uv_handle_t *)&run->signals[i], NULL);
+    uv_close((uv_handle_t *)&run->flusher, NULL);
+    uv_run(cel__worker_loop(run->worker), UV_RUN_NOWAIT);
+    run->cli->logging.direct = true;
+    cel__logging_flush(&run->cli->logging);
+}
+
+/* ---- the run ---- */
+
+static bool start_zygote(struct run *run)
+{
+    cel_pool_host host;
+    cel_error err = {0};
+
+    if (!run->pool->forks)
+        return true;
+    cel__trace_host(&host, run->app);
+    if (cel__zygote_start(&run->zygote, &host, &err) == CEL_OK)
+        return true;
+    cel__cli_fail(&err);
+    return false;
+}
+
+static int run_worker(struct run *run)
+{
+    cel_error err = {0};
+    cel_code code;
+
+    code = cel__worker_new(&run->worker,
+                           &(cel_worker_options){.app = run->app,
+                                                 .node = run->node,
+                                                 .pool = run->pool,
+                                                 .concurrency = run->concurrency,
+                                                 .zygote = run->zygote,
+                                                 .queues = run->queues,
+                                                 .queue_count = run->queue_count,
+                                                 .log = cel__logging_worker,
+                                                 .log_user = &run->cli->logging},
+                           &err);
+    run->zygote = NULL;
+    if (code != CEL_OK)
+        return cel__cli_fail(&err);
+    signal(SIGPIPE, SIG_IGN);
+    watch_signals(run);
+    code = cel__worker_run(run->worker, &err);
+    unwatch_signals(run);
+    cel__worker_free(run->worker);
+    return code == CEL_OK ? CEL_EXIT_OK : CEL_EXIT_FAILURE;
+}
+
+static int prepare_and_run(struct run *run)
+{
+    cel_error err = {0};
+    int status;
+
+    if (!apply_options(run) || !choose_pool(run) || !choose_queues(run) || !choose_names(run))
+        return CEL_EXIT_USAGE;
+    if (!load_included(run))
+        return CEL_EXIT_FAILURE;
+    if (cel__args_flag(run->args, "detach") && cel__daemon_detach(&err) != CEL_OK)
+        return cel__cli_fail(&err);
+    if (!become(run))
+        return CEL_EXIT_FAILURE;
+    if (run->logfile && cel__logging_open(&run->cli->logging, run->logfile, &err) != CEL_OK)
+        return cel__cli_fail(&err);
+    status = take_pidfile(run);
+    if (status != CEL_EXIT_OK)
+        return status;
+    if (!start_zygote(run)) /* before anything that may start a thread */
+        return CEL_EXIT_FAILURE;
+    if (cel__args_flag(run->args, "purge") && !purge_queues(run))
+        return CEL_EXIT_FAILURE;
+    if (!run->cli->quiet)
+        print_banner(run);
+    return run_worker(run);
+}
+
+static int run_command(cel_cli *cli, const cel_args *args)
+{
+    struct run run = {.cli = cli, .args = args};
+    const char *settings[CEL_WORDS_MAX + 1] = {NULL};
+    int status;
+
+    for (int i = 0; i < args->word_count; i++)
+        settings[i] = args->words[i];
+    if (!choose_level(&run))
+        return CEL_EXIT_USAGE;
+    if (!cel__cli_app(cli, &run.app, settings, false))
+        return CEL_EXIT_FAILURE;
+    status = prepare_and_run(&run);
+    cel__zygote_stop(run.zygote);
+    cel_app_free(run.app);
+    if (run.pidfile_made)
+        cel__pidfile_remove(run.pidfile);
+    cel__free(run.node);
+    cel__free(run.logfile);
+    cel__free(run.pidfile);
+    if (run.restart && status == CEL_EXIT_OK) {
+        cel__logging_flush(&cli->logging);
+        execv("/proc/self/exe", cli->argv);
+    }
+    return status;
+}
+
+const cel_command cel__worker_command = {
+    "worker",
+    "[SETTING=VALUE]...",
+    "Start a worker.",
+    "Words such as worker.prefetch_multiplier=1 change settings for this run.\n\n"
+    "Signals: TERM or INT finish what runs and stop (warm); QUIT, or a second TERM or INT, "
+    "stop at once\n"
+    "and hand back what is not finished (cold); HUP restarts; USR1 opens the log file anew.",
+    options,
+    0,
+    -1,
+    run_command,
+};
