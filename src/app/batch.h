@@ -30,6 +30,8 @@ typedef struct cel_batch {
     size_t chord_count, chord_cap;
     cel__arena texts;
     cel__buf args, kwargs, extra, scratch; /* reused for each message */
+    unsigned char random[1024];            /* for the ids of many messages, drawn at once */
+    size_t random_left;
 } cel_batch;
 
 void cel__batch_init(cel_batch *batch, cel_app *app);

@@ -289,7 +289,7 @@ static void null_without_an_exception_is_a_runtime_error(void **state)
     test_run_call(&f->run, f->app, "tasks.nothing", "[]", "{}");
     assert_view(f->run.result, "{\"exc_type\": \"SoftTimeLimitExceeded\", \"exc_message\": [], "
                                "\"exc_module\": \"billiard.exceptions\"}");
-    assert_true(view_has(f->run.traceback, "\nbilliard.exceptions.SoftTimeLimitExceeded\n"));
+    assert_true(view_has(f->run.traceback, "\nbilliard.exceptions.SoftTimeLimitExceeded"));
 }
 
 static void declared_exceptions_are_expected(void **state)
