@@ -251,6 +251,7 @@ static bool is_force_split(const hw_segmenter *seg, size_t from, size_t to)
     return (user->nodes[node].flags & HW_USER_FORCE_SPLIT) != 0;
 }
 
+/* Gives a word that the HMM made. Only these are looked up: Latin is never split by force. */
 static void put_found(hw_segmenter *seg, size_t from, size_t to)
 {
     if (seg->user && seg->user->any_force_split && is_force_split(seg, from, to))
@@ -305,11 +306,11 @@ static void cut_rest(hw_segmenter *seg, size_t from, size_t to)
             tag_han(seg, from, end);
         } else if (hw_is_alnum(chars[from])) {
             end = number_end(seg, from, to);
-            put_found(seg, from, end);
+            put_word(seg, from, end);
         } else {
             while (end < to && !hw_is_han(chars[end]) && !hw_is_alnum(chars[end]))
                 end++;
-            put_found(seg, from, end);
+            put_word(seg, from, end);
         }
         from = end;
     }

@@ -99,6 +99,16 @@ static void a_deleted_word_is_not_made_by_the_hmm_either(void **state)
     close_bench(&bench);
 }
 
+static void a_deleted_latin_word_stays_whole(void **state)
+{
+    struct bench bench = open_bench(state);
+
+    assert_int_equal(add(&bench, "ab", 0), HW_OK);
+    assert_int_equal(add(&bench, "++", 0), HW_OK);
+    test_assert_cut(bench.seg, HW_MODE_EXACT, "ab++", "ab|++");
+    close_bench(&bench);
+}
+
 static void bad_words_and_frequencies_are_refused(void **state)
 {
     struct bench bench = open_bench(state);
@@ -198,6 +208,7 @@ int main(void)
         cmocka_unit_test(an_added_word_counts_from_the_next_cut_on),
         cmocka_unit_test(adding_again_replaces_the_frequency_but_sums_the_total),
         cmocka_unit_test(a_deleted_word_is_not_made_by_the_hmm_either),
+        cmocka_unit_test(a_deleted_latin_word_stays_whole),
         cmocka_unit_test(bad_words_and_frequencies_are_refused),
         cmocka_unit_test(many_words_stay_apart),
         cmocka_unit_test(a_suggestion_makes_or_breaks_a_word),
