@@ -36,10 +36,10 @@ struct child {
     int fd;
     int statm; /* /proc/self/statm, -1 if memory is not limited */
     cel__claim_page *page;
-    cel__buf in;   /* what was read; frames up to `at` are done with */
+    cel__buf in; /* what was read; frames up to `at` are done with */
     size_t at;
-    cel__buf more; /* what was read while a request waited for its REPLY: comes after `in` */
-    bool diverted; /* reading goes to `more` */
+    cel__buf more;  /* what was read while a request waited for its REPLY: comes after `in` */
+    bool diverted;  /* reading goes to `more` */
     size_t more_at; /* up to here there is no REPLY in `more` */
     cel__buf out;
     unsigned held; /* outcomes in page->pending */
@@ -92,8 +92,8 @@ static void lock_page(struct child *child)
 {
     uint32_t none = 0;
 
-    while (!atomic_compare_exchange_weak_explicit(
-        &child->page->lock, &none, 1, memory_order_acquire, memory_order_relaxed)) {
+    while (!atomic_compare_exchange_weak_explicit(&child->page->lock, &none, 1,
+                                                  memory_order_acquire, memory_order_relaxed)) {
         none = 0;
         sched_yield(); /* the worker is copying what is pending */
     }
@@ -147,8 +147,8 @@ static void hold(struct child *child, cel_view outcome, uint64_t taken_ns)
         child->held = 0;
         child->held_since_ns = taken_ns;
     }
-    atomic_store_explicit(
-        &page->pending_len, len + (uint32_t)outcome.len, memory_order_release);
+    atomic_store_explicit(&page->pending_len, len + (uint32_t)outcome.len,
+                          memory_order_release);
     unlock_page(child);
     child->held++;
 }
@@ -351,7 +351,8 @@ static void settle(struct child *child, uint64_t ticket)
         return;
     while (nanosleep(&limit, &limit) < 0 && errno == EINTR)
         ;
-    cel__claim_move(page, ticket, CEL_CLAIM_DOOMED, CEL_CLAIM_DONE); /* the signal was harmless */
+    cel__claim_move(page, ticket, CEL_CLAIM_DOOMED,
+                    CEL_CLAIM_DONE); /* the signal was harmless */
 }
 
 /* Leaves the resident memory in the page, before the outcome is seen. */
@@ -380,21 +381,20 @@ static void measure(struct child *child)
 static bool is_outcome(const cel__buf *out, uint64_t request_id)
 {
     cel_frame frame;
-    int64_t len = out->failed || out->len == 0 ? 0 : cel__frame_read(&frame, cel__buf_view(out));
+    int64_t len =
+        out->failed || out->len == 0 ? 0 : cel__frame_read(&frame, cel__buf_view(out));
 
     return len > 0 && (size_t)len == out->len && frame.type == CEL_FRAME_OUTCOME &&
            frame.request_id == request_id;
 }
 
-static void run_claimed(struct child *child, const cel_frame *frame, size_t len, uint64_t taken_ns)
+static void
+run_claimed(struct child *child, const cel_frame *frame, size_t len, uint64_t taken_ns)
 {
     uint64_t ticket = child->seen;
     cel__claim_slot *slot = cel__claim_slot_of(child->page, ticket);
     struct child_call call = {
-        .base = {frame->request_id,
-                 slot->soft_limit_ms,
-                 slot->hard_limit_ms,
-                 call_send,
+        .base = {frame->request_id, slot->soft_limit_ms, slot->hard_limit_ms, call_send,
                  call_is_canceled},
         .child = child,
         .ticket = ticket,
@@ -406,8 +406,8 @@ static void run_claimed(struct child *child, const cel_frame *frame, size_t len,
     if (frame->flags & CEL_FRAME_ANNOUNCE)
         send_started(child, frame->request_id);
     cel__buf_reset(out);
-    child->host->run(
-        child->host->user, &call.base, (cel_view){child->in.ptr + child->at, len}, out);
+    child->host->run(child->host->user, &call.base, (cel_view){child->in.ptr + child->at, len},
+                     out);
     if (!is_outcome(out, frame->request_id)) {
         send_log(child, CEL_LOG_ERROR, "no memory for the outcome of a request");
         _exit(1);
@@ -466,11 +466,12 @@ static void serve(struct child *child)
 
 _Noreturn void cel__child_main(const cel_pool_host *host, int fd, int page_fd, int number)
 {
-    struct sigaction action = {.sa_handler = on_interrupt}; /* no SA_RESTART: it is to interrupt */
+    struct sigaction action = {.sa_handler =
+                                   on_interrupt}; /* no SA_RESTART: it is to interrupt */
     struct child child = {.host = host, .fd = fd, .statm = -1};
     cel_error err = {0};
-    void *page = mmap(
-        NULL, sizeof(cel__claim_page), PROT_READ | PROT_WRITE, MAP_SHARED, page_fd, 0);
+    void *page =
+        mmap(NULL, sizeof(cel__claim_page), PROT_READ | PROT_WRITE, MAP_SHARED, page_fd, 0);
 
     (void)number;
     if (page == MAP_FAILED)

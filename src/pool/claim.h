@@ -52,11 +52,11 @@ typedef struct cel__claim_slot {
 typedef struct cel__claim_page {
     uint32_t magic;
     uint32_t slot_count;
-    int64_t max_memory_kib;            /* 0: the child need not measure itself */
-    _Atomic uint64_t seen;             /* requests that the child has done with, or passed over */
-    _Atomic uint64_t rss_kib;          /* after the last request, if measured */
-    _Atomic uint32_t lock;             /* 0 free, 1 child, 2 parent */
-    _Atomic uint32_t pending_len;      /* bytes of whole frames in `pending` */
+    int64_t max_memory_kib;       /* 0: the child need not measure itself */
+    _Atomic uint64_t seen;        /* requests that the child has done with, or passed over */
+    _Atomic uint64_t rss_kib;     /* after the last request, if measured */
+    _Atomic uint32_t lock;        /* 0 free, 1 child, 2 parent */
+    _Atomic uint32_t pending_len; /* bytes of whole frames in `pending` */
     _Atomic uint64_t pending_since_ns; /* when the request of the oldest of them was taken */
     char unused[64 - 48];
     cel__claim_slot slots[CEL_CLAIM_SLOTS];
@@ -91,11 +91,9 @@ static inline bool cel__claim_move(cel__claim_page *page,
     cel__claim_slot *slot = cel__claim_slot_of(page, ticket);
     uint64_t word = cel__claim_word(ticket, from);
 
-    return atomic_compare_exchange_strong_explicit(&slot->word,
-                                                   &word,
+    return atomic_compare_exchange_strong_explicit(&slot->word, &word,
                                                    cel__claim_word(ticket, to),
-                                                   memory_order_acq_rel,
-                                                   memory_order_acquire);
+                                                   memory_order_acq_rel, memory_order_acquire);
 }
 
 #endif

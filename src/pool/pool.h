@@ -66,7 +66,8 @@ struct cel_pool_request {
     cel_view frame; /* the REQUEST frame; the worker keeps it until the request has ended */
     int64_t soft_limit_ms; /* 0: none */
     int64_t hard_limit_ms;
-    bool is_short; /* the worker expects it to be short: may wait in a child's socket behind others
+    bool
+        is_short; /* the worker expects it to be short: may wait in a child's socket behind others
                     * that are short. It never waits behind a long one for more than a few milliseconds:
                     * the pool takes it back. */
     /* ---- */
@@ -95,7 +96,10 @@ typedef struct cel_pool_callbacks {
     void (*on_frame)(void *user, cel_pool_request *request, const cel_frame *frame);
     void (*on_outcome)(void *user, cel_pool_request *request, const cel_frame *frame);
     /* `reason` is a line such as "Worker exited prematurely: signal 9 (SIGKILL)". */
-    void (*on_lost)(void *user, cel_pool_request *request, cel_pool_loss loss, const char *reason);
+    void (*on_lost)(void *user,
+                    cel_pool_request *request,
+                    cel_pool_loss loss,
+                    const char *reason);
     /* It was not started and will not be: the pool stops. */
     void (*on_returned)(void *user, cel_pool_request *request);
     /* The soft limit passed (for the log). */
@@ -117,10 +121,13 @@ typedef struct cel_pool_options {
     cel_pool_host host;           /* copied; prefork: that of the zygote counts */
     cel_pool_callbacks callbacks; /* copied */
     int64_t max_tasks_per_child;  /* prefork; 0: no limit */
-    int64_t max_memory_kib;       /* prefork: resident memory of a child, checked after each task; 0: no
+    int64_t
+        max_memory_kib; /* prefork: resident memory of a child, checked after each task; 0: no
                                    * limit */
-    size_t in_flight; /* short requests at once in one child's socket, at most 128; 0: the default, 32 */
-    struct cel_zygote *zygote; /* prefork: made by cel__zygote_start() before any thread or loop; taken
+    size_t
+        in_flight; /* short requests at once in one child's socket, at most 128; 0: the default, 32 */
+    struct cel_zygote
+        *zygote; /* prefork: made by cel__zygote_start() before any thread or loop; taken
                                 * by open(). Others: NULL */
 } cel_pool_options;
 

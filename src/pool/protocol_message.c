@@ -1,6 +1,5 @@
 /* protocol_message.c - MESSAGE sections: a whole message inside a frame. */
 #include "message/message.h"
-
 #include "pool/protocol.h"
 
 void cel__section_add_message(cel__buf *buf, const cel_message *message)
@@ -44,7 +43,8 @@ static bool read_parts(cel_message *message, cel_view bytes)
     return bytes.ptr != NULL;
 }
 
-cel_code cel__section_message(cel_message *out, cel_view bytes, cel__buf *scratch, cel_error *err)
+cel_code
+cel__section_message(cel_message *out, cel_view bytes, cel__buf *scratch, cel_error *err)
 {
     cel_message message = {.priority = -1};
     cel_view properties;

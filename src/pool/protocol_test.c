@@ -31,8 +31,8 @@ static void build_sample(cel__buf *buf)
 static void a_frame_has_the_documented_bytes(void **state)
 {
     static const unsigned char expected[] = {
-        33,  0, 0, 0, 9, 0, 0, 0, 2,   1,   0,  0, 0, 0, 0, 0, /* LOG, request 258 */
-        32,  0, 0, 0, 3, 0, 0, 0, 'a', 'b', 'c',               /* TEXT */
+        33,  0, 0, 0, 9, 0, 0, 0, 2,   1,   0,   0, 0, 0, 0, 0, /* LOG, request 258 */
+        32,  0, 0, 0, 3, 0, 0, 0, 'a', 'b', 'c',                /* TEXT */
         255, 0, 0, 0, 2, 0, 0, 0, 'x', 'y',
     };
     cel__buf buf = {0};
@@ -97,7 +97,8 @@ static void a_frame_cut_at_any_byte_is_incomplete(void **state)
 
         assert_int_equal(cel__frame_read(&frame, (cel_view){copy, len}), 0);
         assert_int_equal(frame.request_id, 7);
-        assert_int_equal(cel__frame_need((cel_view){copy, len}), len < 4 ? 0 : (int64_t)buf.len);
+        assert_int_equal(cel__frame_need((cel_view){copy, len}),
+                         len < 4 ? 0 : (int64_t)buf.len);
         cel__free(copy);
     }
     cel__buf_done(&buf);

@@ -70,7 +70,8 @@ static void open_null_as_stdin(void)
 
 /* ---- the zygote ---- */
 
-static void report(struct zygote *zygote, cel__zygote_kind kind, int number, pid_t pid, int value)
+static void
+report(struct zygote *zygote, cel__zygote_kind kind, int number, pid_t pid, int value)
 {
     cel__zygote_packet packet = {(uint32_t)kind, number, pid, value};
 
@@ -133,7 +134,8 @@ _Noreturn static void end_all(struct zygote *zygote)
     _exit(0);
 }
 
-_Noreturn static void become_child(struct zygote *zygote, int number, const int fds[2], pid_t parent)
+_Noreturn static void
+become_child(struct zygote *zygote, int number, const int fds[2], pid_t parent)
 {
     char name[16];
     sigset_t none;
@@ -271,7 +273,8 @@ _Noreturn static void zygote_main(struct zygote *zygote)
     if (zygote->signals < 0 || getppid() != zygote->worker)
         _exit(1);
     open_null_as_stdin();
-    setvbuf(stdout, NULL, _IOLBF, 0); /* what a task prints is seen although the child never exits */
+    setvbuf(stdout, NULL, _IOLBF,
+            0); /* what a task prints is seen although the child never exits */
 
     fds[0] = (struct pollfd){.fd = zygote->fd, .events = POLLIN};
     fds[1] = (struct pollfd){.fd = zygote->signals, .events = POLLIN};

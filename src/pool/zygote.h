@@ -11,8 +11,8 @@
 #include "pool/pool.h"
 
 typedef enum cel__zygote_kind {
-    CEL_ZYGOTE_FORK,   /* command: number, and two descriptors: the child's socket, its claim page */
-    CEL_ZYGOTE_KILL,   /* command: number, value is the signal; to the process group if it is KILL */
+    CEL_ZYGOTE_FORK, /* command: number, and two descriptors: the child's socket, its claim page */
+    CEL_ZYGOTE_KILL, /* command: number, value is the signal; to the process group if it is KILL */
     CEL_ZYGOTE_FORKED, /* report: number, pid */
     CEL_ZYGOTE_FAILED, /* report: number, value is the errno of fork() */
     CEL_ZYGOTE_EXITED, /* report: number, pid, value is the status of waitpid() */
