@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Writes expected.json: what python jieba finds in the sample's four partitions, and their sum.
 
 usage: make_expected.py [FOLDER]      (default: ../data beside this script)

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Writes the example's own chat records: two days, invented from templates, the same every time.
 
 usage: make_sample.py [FOLDER]      (default: ../data beside this script)
