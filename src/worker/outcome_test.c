@@ -1,6 +1,9 @@
 /* outcome_test.c - outcome frames, whole and broken. */
+
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include <cmocka.h>

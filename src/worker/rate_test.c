@@ -1,7 +1,10 @@
 /* rate_test.c - rate limits. */
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 

@@ -1,6 +1,10 @@
 /* window_test.c - how many deliveries a worker holds. */
+
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
