@@ -44,11 +44,15 @@ struct cel_engine_op {
     /* Runs on the loop's thread, exactly once, after the commit (op->err.code CEL_OK) or the failure;
      * never before the submit has returned. May free op and submit others. */
     void (*done)(cel_engine_op *op);
-    cel_error err;  /* set by run or by the engine; code CEL_OK: committed */
-    bool read_only; /* a batch of only such operations needs no write lock and no commit */
-    bool sync;     /* its commit must be on the disk (see cel_synchronous) before done: messages
-                          * accepted, results stored. A claim needs none. */
+    cel_error err; /* set by run or by the engine; code CEL_OK: committed */
+    /* A batch of only such operations needs no write lock and no commit. */
+    bool read_only;
+    /* Its commit must be on the disk (see cel_synchronous) before done: messages accepted, results
+     * stored. A claim needs none. */
+    bool sync;
     bool turn_end; /* the engine's: the last operation of a turn */
+    /* The engine's: the turn is over. Before that, who submitted it may still change its inputs. */
+    bool handed;
     cel_engine_op *next; /* the engine's */
 };
 

@@ -296,6 +296,8 @@ void cel__engine_flush(cel_engine *engine)
         return;
     engine->turn = (cel__op_list){0};
     turn.last->turn_end = true;
+    for (cel_engine_op *op = turn.first; op; op = op->next)
+        op->handed = true;
     if (engine->threaded) {
         pthread_mutex_lock(&engine->mutex);
         if (!engine->queue.first)
@@ -313,7 +315,7 @@ void cel__engine_flush(cel_engine *engine)
 void cel__engine_submit(cel_engine *engine, cel_engine_op *op)
 {
     assert(!engine->shut);
-    op->turn_end = false;
+    op->turn_end = op->handed = false;
     append_op(&engine->turn, op);
     if (engine->in_flight++ == 0)
         uv_ref((uv_handle_t *)&engine->async);
