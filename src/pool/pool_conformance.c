@@ -78,11 +78,11 @@ static void write_garbage(void)
     }
 }
 
-static void nap(long us)
+static const char *nap(long us)
 {
     struct timespec pause = {us / 1000000, us % 1000000 * 1000};
 
-    nanosleep(&pause, NULL);
+    return nanosleep(&pause, NULL) == 0 ? "napped" : "interrupted";
 }
 
 static void leak(size_t mib)
@@ -142,8 +142,7 @@ static void run_command(void *user, cel_pool_call *call, cel_view bytes, cel__bu
 
         add_outcome(out, id, cel__view(got == 1 ? "held" : strerror(errno)));
     } else if (strncmp(command, "nap ", 4) == 0) {
-        nap(strtol(command + 4, NULL, 10));
-        add_outcome(out, id, CEL_VIEW("napped"));
+        add_outcome(out, id, cel__view(nap(strtol(command + 4, NULL, 10))));
     } else if (strcmp(command, "poll") == 0) {
         while (!call->is_canceled(call))
             nap(500);
@@ -165,9 +164,12 @@ static void run_command(void *user, cel_pool_call *call, cel_view bytes, cel__bu
         add_outcome_int(out, id, getpid());
     } else if (strcmp(command, "family") == 0) {
         if (fork() == 0) {
+            pid_t self = getpid();
+
             signal(SIGTERM, SIG_IGN);
+            (void)!write(fix->alive[1], &self, sizeof self);
             for (;;)
-                pause(); /* holds alive[1] */
+                pause();
         }
         (void)!read(fix->hold[0], &byte, 1);
         add_outcome(out, id, CEL_VIEW("held"));

@@ -25,9 +25,8 @@ typedef struct pool_fixture {
     cel_pool *pool;
     uv_loop_t loop;
     uv_timer_t heartbeat;
-    int hold[2]; /* pipe */
-    int alive
-        [2]; /* pipe: whoever lives in a child holds the writing end; close_alive() in the test */
+    int hold[2];  /* pipe */
+    int alive[2]; /* pipe: "family" writes the pid of its grandchild */
     test_request *requests;
     size_t count;
     size_t ended, started, dispatched, children_started, children_ended, children_unexpected;

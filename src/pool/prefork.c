@@ -213,7 +213,7 @@ static void lose_zygote(struct prefork *pool)
     {
         if (child->state == CHILD_DEAD)
             continue;
-        if (child->pid > 0)
+        if (child->confirmed)
             kill(-child->pid, SIGKILL);
         if (child->eof || child->garbage)
             cel__child_exited(child, SIGKILL);
@@ -247,6 +247,7 @@ static void on_control(uv_poll_t *handle, int status, int events)
         if (got < (ssize_t)sizeof packet || !child || child->state == CHILD_DEAD)
             continue;
         if (packet.kind == CEL_ZYGOTE_FORKED) {
+            child->confirmed = true;
             cel__child_known(child, packet.pid);
         } else if (packet.kind == CEL_ZYGOTE_EXITED) {
             cel__child_exited(child, packet.value);

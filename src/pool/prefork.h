@@ -71,7 +71,8 @@ struct child {
     struct child *successor; /* stands by for this one */
     struct child *predecessor;
     int number;
-    pid_t pid; /* 0 until the zygote has told */
+    pid_t pid;      /* 0 until the zygote or its HELLO has told */
+    bool confirmed; /* the zygote has told: it may be used for kill() */
     int fd;
     uv_poll_t poll;
     cel__claim_page *page;

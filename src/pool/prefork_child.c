@@ -95,6 +95,8 @@ void cel__child_known(struct child *child, pid_t pid)
 {
     const cel_pool_callbacks *calls = &child->pool->opts.callbacks;
 
+    if (pid <= 1)
+        return;
     child->pid = pid;
     if (child->announced)
         return;
@@ -342,13 +344,16 @@ static void end_garbage(struct child *child, const char *what)
 static void greet(struct child *child, const cel_frame *frame)
 {
     struct prefork *pool = child->pool;
-    int64_t version = 0;
+    int64_t version = 0, pid = 0;
 
     if (!cel__section_int(cel__section_find(frame->sections, CEL_TAG_VERSION), &version) ||
         version != CEL_PROTOCOL_VERSION) {
         end_garbage(child, "speaks another version of the pool protocol");
         return;
     }
+    cel__section_int(cel__section_find(frame->sections, CEL_TAG_PID), &pid);
+    if (child->pid == 0 && pid <= INT32_MAX)
+        cel__child_known(child, (pid_t)pid); /* the zygote's report is on its way */
     child->greeted = true;
     pool->start_failures = 0;
     if (child->state == CHILD_STARTING)
