@@ -65,23 +65,26 @@ const char cel__schema_sql[] =
     " INSERT INTO ready SELECT queue, 255-priority, id FROM message WHERE id=last_insert_rowid();"
     "END;"
 
-    /* store */
+    /* Store. Rows are in order of arrival, and what a row's page holds beside it was written with it; big texts stand apart from
+     * the counters that every part changes. No index on expires_ms: it is changed too often, and sweeping walks slowly through
+     * the rows (backend/sqlite_expire.c). `ready` has no column: it follows from `status`. */
     "CREATE TABLE result("
-    " task_id TEXT PRIMARY KEY, status TEXT NOT NULL, ready INTEGER NOT NULL, document TEXT NOT NULL,"
-    " group_id TEXT, stored_ms INTEGER NOT NULL, expires_ms INTEGER) WITHOUT ROWID;"
-    "CREATE INDEX result_group ON result(group_id, ready, status) WHERE group_id IS NOT NULL;"
-    "CREATE INDEX result_expires ON result(expires_ms) WHERE expires_ms IS NOT NULL;"
+    " seq INTEGER PRIMARY KEY, expires_ms INTEGER NOT NULL, status TEXT NOT NULL, task_id TEXT NOT NULL UNIQUE,"
+    " group_id TEXT, document TEXT NOT NULL);"
+    "CREATE TABLE group_tally(" /* how many results of the group are ready, and SUCCESS */
+    " gid TEXT PRIMARY KEY, expires_ms INTEGER NOT NULL, ready INTEGER NOT NULL, succeeded INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE taskset(gid TEXT PRIMARY KEY, expires_ms INTEGER NOT NULL, document TEXT NOT NULL);"
     "CREATE TABLE chord("
-    " gid TEXT PRIMARY KEY,"
-    " size INTEGER,"                    /* NULL: not opened yet */
-    " state INTEGER NOT NULL DEFAULT 0," /* 0 open, 1 complete, 2 done */
-    " count INTEGER NOT NULL DEFAULT 0, body TEXT, root_id TEXT, parent_id TEXT,"
-    " completer INTEGER, updated_ms INTEGER NOT NULL, expires_ms INTEGER) WITHOUT ROWID;"
-    "CREATE INDEX chord_complete ON chord(updated_ms) WHERE state=1;"
-    "CREATE INDEX chord_expires ON chord(expires_ms) WHERE expires_ms IS NOT NULL;"
+    " id INTEGER PRIMARY KEY, expires_ms INTEGER NOT NULL, gid TEXT NOT NULL UNIQUE,"
+    " state INTEGER NOT NULL DEFAULT 0," /* 0 collecting, 1 complete and to be fired, 2 done and to be cleared, 3 cleared */
+    " size INTEGER NOT NULL DEFAULT 0,"  /* 0: not opened yet */
+    " count INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,"
+    " completer INTEGER NOT NULL DEFAULT 0, since_ms INTEGER NOT NULL DEFAULT 0," /* state 1: the owner that fires it, since when */
+    " parent_id TEXT, root_id TEXT);"
+    "CREATE INDEX chord_pending ON chord(state) WHERE state>0 AND state<3;"
+    "CREATE TABLE chord_body(chord INTEGER PRIMARY KEY, root_id TEXT, body TEXT);"
     "CREATE TABLE chord_part("
-    " gid TEXT, task_id TEXT, position INTEGER, status TEXT NOT NULL, result TEXT,"
-    " PRIMARY KEY(gid, task_id)) WITHOUT ROWID;"
-    "CREATE TABLE taskset(gid TEXT PRIMARY KEY, document TEXT NOT NULL, expires_ms INTEGER) WITHOUT ROWID;"
-    "CREATE INDEX taskset_expires ON taskset(expires_ms) WHERE expires_ms IS NOT NULL;";
+    " chord INTEGER, position INTEGER, arrival INTEGER, task_id TEXT NOT NULL, status TEXT NOT NULL, result TEXT,"
+    " PRIMARY KEY(chord, position, arrival)) WITHOUT ROWID;"
+    "CREATE UNIQUE INDEX chord_part_task ON chord_part(chord, task_id);";
 /* clang-format on */
