@@ -121,7 +121,8 @@ CEL_API json_t *cel_raise(cel_request *req, const char *type, const char *fmt, .
 CEL_API json_t *cel_raise_args(cel_request *req, const char *type, json_t *args);
 
 /* Ends this attempt and sends the task again, to run after countdown_ms (negative: the task's default_retry_delay). `fmt` (may be NULL) is why,
- * the exception that is raised in the end when max_retries are used up; returns NULL. */
+ * the exception that is raised in the end when max_retries are used up: Exception(text), or one raised before with cel_raise(), as in Python's
+ * retry(exc=...); without any, MaxRetriesExceededError. Returns NULL. */
 CEL_API json_t *cel_retry(cel_request *req, int64_t countdown_ms, const char *fmt, ...) CEL_PRINTF(3, 4);
 
 /* Ends the task without a result: nothing is stored. Returns NULL. */
@@ -142,7 +143,7 @@ CEL_API cel_code cel_update_state(cel_request *req, const char *state, json_t *m
  * return. */
 CEL_API cel_code cel_request_apply(cel_request *req, const cel_signature *signature, bool now, char *id, cel_error *err);
 
-/* Logs through the worker, as Celery's task logger does. */
+/* Logs through the worker, as Celery's task logger does. A line longer than 4 KiB is cut. */
 CEL_API void cel_request_log(cel_request *req, cel_log_level level, const char *fmt, ...) CEL_PRINTF(3, 4);
 
 CEL_END_DECLS

@@ -1,4 +1,5 @@
 /* result_test.c - sending and waiting over memory://, with a small worker on another thread. */
+#include <pthread.h>
 #include <string.h>
 
 #include "app/handle.h"
@@ -261,6 +262,79 @@ static void a_forgotten_result_is_gone(void **state)
     assert_int_equal(cel_result_state(other, text, sizeof text, NULL), CEL_OK);
     assert_string_equal(text, "PENDING");
     cel_result_free(other);
+    cel_result_free(result);
+}
+
+struct caller {
+    cel_app *app;
+    cel_result *result;
+    pthread_t thread;
+    int wrong;
+};
+
+static void *call_often(void *user)
+{
+    struct caller *caller = user;
+
+    for (int i = 0; i < 50; i++) {
+        cel_result *result = NULL;
+        json_t *value = NULL;
+        cel_error err = {0};
+
+        if (cel_delay(caller->app, &result, &err, "tasks.add", "[i, i]", i, 1) != CEL_OK ||
+            (i % 7 == 0 && cel_result_get(result, NULL, 1, &err) == CEL_ETASK) ||
+            cel_result_get(result, &value, WAIT_MS, &err) != CEL_OK ||
+            json_integer_value(value) != i + 1)
+            caller->wrong++;
+        json_decref(value);
+        cel_result_free(result);
+    }
+    return NULL;
+}
+
+static void many_threads_call_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct caller callers[16];
+
+    for (size_t i = 0; i < 16; i++) {
+        callers[i] = (struct caller){.app = f->app};
+        pthread_create(&callers[i].thread, NULL, call_often, &callers[i]);
+    }
+    for (size_t i = 0; i < 16; i++) {
+        pthread_join(callers[i].thread, NULL);
+        assert_int_equal(callers[i].wrong, 0);
+    }
+}
+
+static void *get_one(void *user)
+{
+    struct caller *caller = user;
+    json_t *value = NULL;
+
+    if (cel_result_get(caller->result, &value, WAIT_MS, NULL) != CEL_OK ||
+        json_integer_value(value) != 5)
+        caller->wrong++;
+    json_decref(value);
+    return NULL;
+}
+
+static void several_threads_wait_for_one_result(void **state)
+{
+    struct fixture *f = *state;
+    struct caller callers[8];
+    cel_result *result = NULL;
+
+    assert_int_equal(cel_delay(f->app, &result, NULL, "tasks.add", "[i, i]", 2, 3), CEL_OK);
+    for (size_t i = 0; i < 8; i++) {
+        callers[i] = (struct caller){.result = result};
+        pthread_create(&callers[i].thread, NULL, get_one, &callers[i]);
+    }
+    test_worker_release(f->worker);
+    for (size_t i = 0; i < 8; i++) {
+        pthread_join(callers[i].thread, NULL);
+        assert_int_equal(callers[i].wrong, 0);
+    }
     cel_result_free(result);
 }
 
@@ -566,6 +640,8 @@ int main(void)
         TEST(a_task_may_send_another),
         TEST_HELD(waiting_has_an_end),
         TEST(a_forgotten_result_is_gone),
+        TEST(many_threads_call_at_once),
+        TEST_HELD(several_threads_wait_for_one_result),
         TEST(a_chain_passes_values_on),
         TEST(a_broken_chain_names_its_culprit),
         TEST(a_group_gives_its_values_in_order),
