@@ -89,7 +89,6 @@ static void print_task(void *user, cel_task_entry *entry)
 
 void cel__banner_print(cel__buf *buf, const cel_banner *banner)
 {
-    const cel_config *config = banner->app->config;
     char text[96];
 
     cel__buf_addf(buf, " \n -------------- %s v%s (celeriac)\n%s\n", banner->node,
@@ -98,8 +97,8 @@ void cel__banner_print(cel__buf *buf, const cel_banner *banner)
     cel__buf_addf(buf, "%s\n%s[config]\n", art[2], art[3]);
     snprintf(text, sizeof text, "%.60s:%p", banner->app->name, (void *)banner->app);
     print_setting(buf, "app:", text);
-    print_url(buf, "transport:", cel__config_string(config, "broker_url"), "none");
-    print_url(buf, "results:", cel__config_string(config, "result_backend"), "disabled://");
+    print_url(buf, "transport:", cel__app_broker_url(banner->app), "none");
+    print_url(buf, "results:", cel__app_backend_url(banner->app), "disabled://");
     cel__buf_addf(buf, "%s.> %-13s%zu (%s)\n", art[2], "concurrency:", banner->concurrency,
                   banner->pool);
     cel__buf_addf(buf, "%s.> %-13s%s\n", art[1],

@@ -47,9 +47,8 @@ static int run(cel_cli *cli, const cel_args *args)
            sqlite3_libversion());
     printf("platform -> system:%s arch:%zubit, %s\n            kernel version:%s\n",
            name.sysname, sizeof(void *) * 8, name.machine, name.release);
-    print_url("settings -> transport", cel__config_string(app->config, "broker_url"), "none",
-              " ");
-    print_url("results", cel__config_string(app->config, "result_backend"), "disabled", "\n\n");
+    print_url("settings -> transport", cel__app_broker_url(app), "none", " ");
+    print_url("results", cel__app_backend_url(app), "disabled", "\n\n");
     cel__config_each_changed(app->config, print_setting, NULL);
     cel_app_free(app);
     return CEL_EXIT_OK;

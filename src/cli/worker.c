@@ -11,6 +11,7 @@
 #include "app/nodename.h"
 #include "app/queues.h"
 #include "app/trace.h"
+#include "celeriac/send.h"
 #include "cli/banner.h"
 #include "cli/cli.h"
 #include "cli/daemon.h"
@@ -55,6 +56,8 @@ static const cel_option options[] = {
     {"umask", 0, NULL, CEL_OPTION_STRING, "OCTAL", NULL, "File mode mask"},
     {"optimization", 'O', NULL, CEL_OPTION_STRING, "NAME", NULL,
      "Accepted for compatibility: always fair"},
+    {"task-events", 'E', "events", CEL_OPTION_FLAG, NULL, NULL,
+     "Accepted for compatibility: events are not sent yet"},
     {"without-gossip", 0, NULL, CEL_OPTION_FLAG, NULL, NULL, "Accepted for compatibility"},
     {"without-mingle", 0, NULL, CEL_OPTION_FLAG, NULL, NULL, "Accepted for compatibility"},
     {"without-heartbeat", 0, NULL, CEL_OPTION_FLAG, NULL, NULL, "Accepted for compatibility"},
@@ -254,20 +257,35 @@ static bool expand(struct run *run, const char *option, char **out)
     const char *text = cel__args_string(run->args, option);
     cel_error err = {0};
 
-    if (!text || cel__node_path(out, text, run->node, &err) == CEL_OK)
+    cel__buf path = {0};
+
+    if (!text)
         return true;
-    cel__cli_usage(run->cli, "Invalid value for '--%s': %s", option, err.message);
-    return false;
+    if (cel__node_format(&path, text, run->node, 0, &err) == CEL_OK &&
+        cel__buf_check(&path, &err) == CEL_OK)
+        *out = cel__buf_detach(&path, NULL);
+    else
+        cel__cli_usage(run->cli, "Invalid value for '--%s': %s", option, err.message);
+    cel__buf_done(&path);
+    return *out != NULL;
 }
 
 static bool choose_names(struct run *run)
 {
+    char hostname[CEL_HOSTNAME_MAX];
+    cel__buf node = {0};
     cel_error err = {0};
 
-    if (cel__node_name(&run->node, cel__args_string(run->args, "hostname"), &err) != CEL_OK) {
+    cel__hostname(hostname);
+    if (cel__nodename(&node, cel__args_string(run->args, "hostname"), hostname, &err) ==
+            CEL_OK &&
+        cel__buf_check(&node, &err) == CEL_OK)
+        run->node = cel__buf_detach(&node, NULL);
+    else
         cel__cli_usage(run->cli, "Invalid value for '-n' / '--hostname': %s", err.message);
+    cel__buf_done(&node);
+    if (!run->node)
         return false;
-    }
     return expand(run, "logfile", &run->logfile) && expand(run, "pidfile", &run->pidfile);
 }
 
@@ -375,7 +393,10 @@ static void on_signal(uv_signal_t *handle, int signum)
 {
     struct run *run = handle->data;
     bool stopping = cel__worker_is_stopping(run->worker);
+    const char *remap = signum == SIGTERM ? getenv("REMAP_SIGTERM") : NULL;
 
+    if (remap && strcmp(remap, "SIGQUIT") == 0)
+        signum = SIGQUIT;
     if (signum == SIGHUP && !isatty(STDOUT_FILENO) && !stopping) {
         run->restart = true;
         cel__logging_reopen(&run->cli->logging);
@@ -403,9 +424,7 @@ static void watch_signals(struct run *run)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1};
     uv_loop_t *loop = cel__worker_loop(run->worker);
-    const char *remap = getenv("REMAP_SIGTERM");
 
-    (void)remap;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         uv_signal_init(loop, &run->signals[i]);
         run->signals[i].data = run;
@@ -533,7 +552,9 @@ const cel_command cel__worker_command = {
     "Words such as worker.prefetch_multiplier=1 change settings for this run.\n\n"
     "Signals: TERM or INT finish what runs and stop (warm); QUIT, or a second TERM or INT, "
     "stop at once\n"
-    "and hand back what is not finished (cold); HUP restarts; USR1 opens the log file anew.",
+    "and hand back what is not finished (cold); HUP restarts, unless standard output is a\n"
+    "terminal; USR1 opens the log file anew. REMAP_SIGTERM=SIGQUIT in the environment makes\n"
+    "TERM cold.",
     options,
     0,
     -1,

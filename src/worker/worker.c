@@ -348,20 +348,19 @@ static void on_broker_state(void *user, cel_code code, const cel_error *err)
 
 static cel_code open_broker(cel_worker *worker, cel_error *err)
 {
-    return cel__broker_open(
-        &worker->broker,
-        &(cel_broker_options){.url = cel__config_string(worker->app->config, "broker_url"),
-                              .loop = &worker->loop,
-                              .clock = worker->app->clock,
-                              .log = &worker->app->log,
-                              .threaded = true,
-                              .node = worker->node},
-        err);
+    return cel__broker_open(&worker->broker,
+                            &(cel_broker_options){.url = cel__app_broker_url(worker->app),
+                                                  .loop = &worker->loop,
+                                                  .clock = worker->app->clock,
+                                                  .log = &worker->app->log,
+                                                  .threaded = true,
+                                                  .node = worker->node},
+                            err);
 }
 
 static cel_code open_backend(cel_worker *worker, cel_error *err)
 {
-    const char *url = cel__config_string(worker->app->config, "result_backend");
+    const char *url = cel__app_backend_url(worker->app);
     int64_t expires_ms = cel__config_ms(worker->app->config, "result_expires");
 
     if (!url)
@@ -395,7 +394,7 @@ static void announce(cel_worker *worker)
 {
     cel__buf url = {0};
 
-    cel__url_mask(&url, cel__config_string(worker->app->config, "broker_url"));
+    cel__url_mask(&url, cel__app_broker_url(worker->app));
     if (cel__buf_cstr(&url))
         cel__worker_log(worker, CEL_LOG_INFO, "Connected to %s", url.ptr);
     cel__buf_done(&url);
