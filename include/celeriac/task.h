@@ -72,8 +72,9 @@ CEL_API void cel_module_fail(cel_app *app, const char *fmt, ...) CEL_PRINTF(2, 3
  * process from which the pool's children are forked: what it builds is shared by all, copy-on-write. It must start no
  * threads. */
 #define CEL_MODULE(name)                                                                         \
-    CEL_MODULE_EXTERN_C CEL_API const int celeriac_module_abi = CEL_MODULE_ABI;                  \
+    CEL_MODULE_EXTERN_C CEL_API const int celeriac_module_abi;                                   \
     CEL_MODULE_EXTERN_C CEL_API void celeriac_module_init(cel_app *app);                         \
+    const int celeriac_module_abi = CEL_MODULE_ABI;                                              \
     void celeriac_module_init(cel_app *app)
 
 #ifdef __cplusplus

@@ -173,13 +173,14 @@ static void older_callers_have_smaller_options(void **state)
 
 static void a_module_registers_its_tasks(void **state)
 {
-    cel_app *app = new_app(CEL_APP_OPTIONS(.broker = "memory://x"));
+    cel_app *app;
     const char *module = getenv("TEST_MODULE");
     cel_error err = {0};
 
     (void)state;
     if (!module)
         skip();
+    app = new_app(CEL_APP_OPTIONS(.broker = "memory://x"));
     setenv("TEST_MODULE_MOOD", "good", 1);
     if (cel_app_load(app, module, &err) != CEL_OK)
         fail_msg("%s", err.message);
@@ -194,7 +195,7 @@ static void a_module_registers_its_tasks(void **state)
 
 static void a_module_is_looked_for_where_it_may_be(void **state)
 {
-    cel_app *app = new_app(CEL_APP_OPTIONS(.broker = "memory://x"));
+    cel_app *app;
     const char *module = getenv("TEST_MODULE");
     cel_error err = {0};
     char folder[4096], name[256];
@@ -202,6 +203,7 @@ static void a_module_is_looked_for_where_it_may_be(void **state)
     (void)state;
     if (!module)
         skip();
+    app = new_app(CEL_APP_OPTIONS(.broker = "memory://x"));
     setenv("TEST_MODULE_MOOD", "good", 1);
     snprintf(folder, sizeof folder, "/nowhere::%s", module);
     snprintf(name, sizeof name, "%s", strrchr(module, '/') + 1);
