@@ -11,8 +11,9 @@
 #ifndef CELERIAC_SIGNATURE_H
 #define CELERIAC_SIGNATURE_H
 
-#include <jansson.h>
 #include <stddef.h>
+
+#include <jansson.h>
 
 #include "celeriac/error.h"
 
@@ -41,15 +42,14 @@ CEL_API cel_signature *cel_chord(cel_signature *header, cel_signature *body);
 
 #ifndef __cplusplus
 #define CEL_PARTS(...)                                                                         \
-    sizeof((cel_signature *[]){__VA_ARGS__}) / sizeof(cel_signature *),                        \
-        (cel_signature *[])                                                                    \
+    sizeof((cel_signature *[]){__VA_ARGS__}) / sizeof(cel_signature *), (cel_signature *[])    \
     {                                                                                          \
         __VA_ARGS__                                                                            \
     }
 
 /* The same with the parts listed: CEL_CHAIN(cel_sig("a", NULL), cel_sig("b", NULL)). */
-#define CEL_CHAIN(...) cel_chain(CEL_PARTS(__VA_ARGS__))
-#define CEL_GROUP(...) cel_group(CEL_PARTS(__VA_ARGS__))
+#define CEL_CHAIN(...)          cel_chain(CEL_PARTS(__VA_ARGS__))
+#define CEL_GROUP(...)          cel_group(CEL_PARTS(__VA_ARGS__))
 #define CEL_CHORD(header, body) cel_chord(header, body)
 #endif
 
@@ -86,14 +86,17 @@ CEL_API cel_signature *cel_signature_link(cel_signature *signature, cel_signatur
 
 /* Adds what runs after failure, given the id of the failed task. Of a chain after any step, of a
  * group after any member, of a chord after its body or when a part of its header has failed. Takes `errback`. */
-CEL_API cel_signature *cel_signature_link_error(cel_signature *signature, cel_signature *errback);
+CEL_API cel_signature *cel_signature_link_error(cel_signature *signature,
+                                                cel_signature *errback);
 
 /* Returns the JSON form, borrowed: valid until the signature is changed or freed. NULL of NULL. */
 CEL_API const json_t *cel_signature_json(const cel_signature *signature);
 
 /* Makes a signature of the JSON form, as a Python peer would send it; copies. CEL_EINVAL says what is
  * missing. */
-CEL_API cel_code cel_signature_from_json(cel_signature **out, const json_t *json, cel_error *err);
+CEL_API cel_code cel_signature_from_json(cel_signature **out,
+                                         const json_t *json,
+                                         cel_error *err);
 
 CEL_END_DECLS
 

@@ -7,7 +7,8 @@
 #define PARENT_DEPTH 300 /* JSON levels at which a handle's parent is left out, */
 #define PART_DEPTH   480 /* and its parts: CEL_JSCAN_DEPTH is what readers can do */
 
-static struct cel_plan no_plan = {.result = {"[]", 2}, .children = {"[]", 2}}; /* never changed */
+static struct cel_plan no_plan = {.result = {"[]", 2},
+                                  .children = {"[]", 2}}; /* never changed */
 
 /* ---- plans ---- */
 
@@ -55,8 +56,7 @@ void cel__plan_free(cel_plan *plan)
 }
 
 /* Starts a plan; the planner holds it until it is done. */
-static cel_code
-begin(cel__planner *planner, const cel_canvas_context *context, cel_error *err)
+static cel_code begin(cel__planner *planner, const cel_canvas_context *context, cel_error *err)
 {
     *planner = (cel__planner){.context = context, .err = err};
     planner->plan = cel__calloc(1, sizeof *planner->plan);
@@ -230,10 +230,8 @@ static cel_view array_of(cel__planner *planner, cel_view value)
     return (cel_view){text, value.len + 2};
 }
 
-static void send_one(cel__planner *planner,
-                     cel__sig *sig,
-                     const cel__given *given,
-                     cel__buf *children)
+static void
+send_one(cel__planner *planner, cel__sig *sig, const cel__given *given, cel__buf *children)
 {
     cel__sent sent = {0};
 
@@ -297,11 +295,8 @@ send_next(cel__planner *planner, cel__value chain, cel__given given, cel__buf *c
 }
 
 /* Makes `text` a value that must be an array or, with `or_one`, may be an object. */
-static cel_code load_list(cel__planner *planner,
-                          const char *what,
-                          cel_view text,
-                          bool or_one,
-                          cel__value *value)
+static cel_code load_list(
+    cel__planner *planner, const char *what, cel_view text, bool or_one, cel__value *value)
 {
     cel_jtype type;
 
@@ -313,7 +308,8 @@ static cel_code load_list(cel__planner *planner,
     type = cel__value_type(*value);
     if (type <= CEL_JSON_NULL || type == CEL_JSON_ARRAY || (or_one && type == CEL_JSON_OBJECT))
         return CEL_OK;
-    return cel__planner_invalid(planner, "%s are %s, not a list", what, cel__value_kind(*value));
+    return cel__planner_invalid(planner, "%s are %s, not a list", what,
+                                cel__value_kind(*value));
 }
 
 cel_code cel__canvas_follow(cel_plan **out,
@@ -375,7 +371,8 @@ cel_code cel__canvas_errbacks(cel_plan **out,
         if (cel__sig_load(&planner, list, &sig) == CEL_OK)
             cel__sig_add_flat(&planner, group, sig);
     }
-    for (cel__walk_array(&walk, list); planner.code == CEL_OK && cel__walk_next(&walk, &element);) {
+    for (cel__walk_array(&walk, list);
+         planner.code == CEL_OK && cel__walk_next(&walk, &element);) {
         if (cel__sig_load(&planner, element, &sig) == CEL_OK)
             cel__sig_add_flat(&planner, group, sig);
     }
@@ -439,7 +436,8 @@ static void visit_chain(struct visit *visit, cel_view text)
     cel__sig *sig;
 
     load_list(planner, "steps of the chain", text, false, &list);
-    for (cel__walk_array(&walk, list); planner->code == CEL_OK && cel__walk_next(&walk, &element);) {
+    for (cel__walk_array(&walk, list);
+         planner->code == CEL_OK && cel__walk_next(&walk, &element);) {
         if (cel__sig_load(planner, element, &sig) == CEL_OK)
             cel__sig_add(planner, steps, sig);
     }

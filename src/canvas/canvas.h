@@ -16,11 +16,13 @@ typedef struct cel_canvas_context {
     /* Writes a new unique id. NULL: cel__uuid4(). Tests count instead. */
     void (*new_id)(void *user, char out[37]);
     void *user;
-    int64_t now_us;        /* wall: what countdown and relative expires count from */
-    cel_view partial_args; /* JSON array text, prepended to the stored args of mutable signatures;
+    int64_t now_us; /* wall: what countdown and relative expires count from */
+    cel_view
+        partial_args; /* JSON array text, prepended to the stored args of mutable signatures;
                             * may be absent. Spliced, not parsed. */
     json_t *partial_kwargs; /* borrowed; may be NULL; overrides stored ones */
-    json_t *options; /* borrowed; may be NULL: options given by the caller of apply (task_id, queue,
+    json_t *
+        options; /* borrowed; may be NULL: options given by the caller of apply (task_id, queue,
                       * countdown, eta, expires, priority, link, link_error, chain, chord, group_id,
                       * ...), merged as Signature._merge does */
     cel_view root_id, parent_id; /* absent outside a task: each message's root is itself */
@@ -42,7 +44,8 @@ typedef struct cel_plan_task {
 typedef struct cel_plan_chord {
     cel_view gid;
     int64_t size;
-    cel_view document; /* the GroupResult tuple, if a header element is itself a group result (see the
+    cel_view
+        document; /* the GroupResult tuple, if a header element is itself a group result (see the
                         * reference, 13.3): to be saved; else absent */
 } cel_plan_chord;
 

@@ -7,9 +7,9 @@
 #include "core/mem.h"
 #include "core/time.h"
 
-#define SECOND_US  1e6
-#define MAX_US     253402300799999999.0 /* the end of the year 9999 */
-#define MAX_LIMIT  9e9                  /* seconds: 285 years */
+#define SECOND_US 1e6
+#define MAX_US    253402300799999999.0 /* the end of the year 9999 */
+#define MAX_LIMIT 9e9                  /* seconds: 285 years */
 
 /* What is known while a message is filled in. */
 struct filling {
@@ -17,10 +17,10 @@ struct filling {
     const cel__sig *sig;
     const cel__options *options;
     cel_task_message *message;
-    json_t *routing; /* owned; NULL while there is nothing to say */
+    json_t *routing;  /* owned; NULL while there is nothing to say */
     const char *name; /* of the option that is being read */
-    bool countdown;  /* eta is set by a countdown, which wins */
-    bool shared;     /* the routing of these options is there already */
+    bool countdown;   /* eta is set by a countdown, which wins */
+    bool shared;      /* the routing of these options is there already */
 };
 
 typedef cel_code (*fill_fn)(struct filling *filling, const cel__option *option);
@@ -58,10 +58,8 @@ void cel__new_id(cel__planner *planner, cel_view *out)
 
 static cel_code wrong(struct filling *filling, const cel__option *option, const char *want)
 {
-    return cel__planner_invalid(filling->planner,
-                                "option '%.*s' of '%.*s' is no %s",
-                                CEL_VIEW_ARG(option->key),
-                                CEL_VIEW_ARG(filling->sig->task),
+    return cel__planner_invalid(filling->planner, "option '%.*s' of '%.*s' is no %s",
+                                CEL_VIEW_ARG(option->key), CEL_VIEW_ARG(filling->sig->task),
                                 want);
 }
 
@@ -78,10 +76,8 @@ static cel_code get_string(struct filling *filling, const cel__option *option, c
     return CEL_OK;
 }
 
-static cel_code get_text(struct filling *filling,
-                         const cel__option *option,
-                         cel_jtype type,
-                         cel_view *out)
+static cel_code
+get_text(struct filling *filling, const cel__option *option, cel_jtype type, cel_view *out)
 {
     cel__planner *planner = filling->planner;
 
@@ -113,10 +109,8 @@ static cel_code get_limit(struct filling *filling, const cel__option *option, do
 }
 
 /* Reads `seconds`, counted from `from_us`. */
-static cel_code get_seconds(struct filling *filling,
-                            const cel__option *option,
-                            int64_t from_us,
-                            int64_t *out)
+static cel_code
+get_seconds(struct filling *filling, const cel__option *option, int64_t from_us, int64_t *out)
 {
     double seconds, us;
 
@@ -518,9 +512,7 @@ static const json_t *keep_routing(cel__planner *planner, json_t *routing)
 
     if (!routing)
         return NULL;
-    if (!cel__grow(&plan->routings,
-                   plan->routing_count,
-                   &plan->routing_room,
+    if (!cel__grow(&plan->routings, plan->routing_count, &plan->routing_room,
                    sizeof *plan->routings)) {
         json_decref(routing);
         cel__planner_nomem(planner);

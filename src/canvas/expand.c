@@ -114,10 +114,8 @@ static cel__handle *freeze_chain(cel__planner *planner, cel__sig *sig, const cel
 
 /* Freezes the parts of a group or header; `group_id` only goes into them if they belong to a chord
  * outside: their own group's id is what they will be sent with. */
-static cel__handle *freeze_parts(cel__planner *planner,
-                                 cel__sig *sig,
-                                 cel_view gid,
-                                 cel__given inner)
+static cel__handle *
+freeze_parts(cel__planner *planner, cel__sig *sig, cel_view gid, cel__given inner)
 {
     cel__handle *group = new_group_handle(planner, gid, sig->count);
 
@@ -351,8 +349,8 @@ static cel__handle *prepare_body(cel__planner *planner,
     body->root_id = choose(inner->root_id, body->root_id);
     body->parent_id = choose(inner->parent_id, body->parent_id);
     cel__sig_link(planner, body, cel__array_join_once(planner, sig->link, given->link));
-    cel__sig_link_error(
-        planner, body, cel__array_join_once(planner, sig->link_error, given->link_error));
+    cel__sig_link_error(planner, body,
+                        cel__array_join_once(planner, sig->link_error, given->link_error));
     return freeze_body(planner, sig, given);
 }
 
@@ -371,15 +369,15 @@ static cel_code add_chord(cel__planner *planner, cel_view gid, int64_t size)
 {
     cel_plan *plan = planner->plan;
 
-    if (!cel__grow(
-            &plan->chords, plan->chord_count, &plan->chord_room, sizeof *plan->chords))
+    if (!cel__grow(&plan->chords, plan->chord_count, &plan->chord_room, sizeof *plan->chords))
         return cel__planner_nomem(planner);
     plan->chords[plan->chord_count++] = (cel_plan_chord){.gid = gid, .size = size};
     return CEL_OK;
 }
 
 /* A header that has groups in it is saved, so that the results can be nested as it is. */
-static void add_document(cel__planner *planner, cel_plan_chord *chord, const cel__handle *header)
+static void
+add_document(cel__planner *planner, cel_plan_chord *chord, const cel__handle *header)
 {
     bool nested = false;
 

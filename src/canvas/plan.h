@@ -5,12 +5,13 @@
 #include "canvas/sig.h"
 
 struct cel_plan {
-    cel__slab slab;        /* all texts and signatures */
-    cel_plan_task *tasks;  /* owned */
+    cel__slab slab;       /* all texts and signatures */
+    cel_plan_task *tasks; /* owned */
     size_t task_count, task_room;
     cel_plan_chord *chords; /* owned */
     size_t chord_count, chord_room;
-    json_t **routings;     /* owned, and so are the references: what the tasks' `options` point to */
+    json_t *
+        *routings; /* owned, and so are the references: what the tasks' `options` point to */
     size_t routing_count, routing_room;
     cel_view result, children;
 };
@@ -27,12 +28,12 @@ struct cel__handle {
 
 /* What the sender of a signature says about it, beside the context. Absent views and -1: nothing. */
 typedef struct cel__given {
-    cel_view partial_args;    /* array text */
+    cel_view partial_args; /* array text */
     cel__value partial_kwargs;
     cel_view task_id, group_id, root_id, parent_id;
     int64_t group_index;
-    cel_view chord;           /* signature text: the body of the chord that waits for it */
-    cel_view chain;           /* array text, reversed: what runs after it */
+    cel_view chord;            /* signature text: the body of the chord that waits for it */
+    cel_view chain;            /* array text, reversed: what runs after it */
     cel_view link, link_error; /* array texts */
     cel__options rest;
 } cel__given;

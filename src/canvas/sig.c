@@ -128,8 +128,7 @@ cel__options cel__options_merge(cel__planner *planner, cel__options own, cel__op
         return own;
     if (own.count == 0)
         return over;
-    merged.ptr = cel__slab_zalloc(
-        planner->slab, (own.count + over.count) * sizeof *merged.ptr);
+    merged.ptr = cel__slab_zalloc(planner->slab, (own.count + over.count) * sizeof *merged.ptr);
     if (!merged.ptr) {
         cel__planner_nomem(planner);
         return own;
@@ -261,9 +260,7 @@ static void dump_options(cel__buf *buf, const cel__sig *sig)
     }
     add_text(buf, &first, "link", sig->link);
     add_text(buf, &first, "link_error", sig->link_error);
-    add_string(buf,
-               &first,
-               "task_id",
+    add_string(buf, &first, "task_id",
                sig->kind == CEL_SIG_CHORD && sig->gid.ptr ? sig->gid : sig->task_id);
     add_string(buf, &first, "root_id", sig->root_id);
     add_string(buf, &first, "parent_id", sig->parent_id);

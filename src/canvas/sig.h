@@ -11,9 +11,9 @@
 #include "canvas/canvas.h"
 #include "canvas/value.h"
 
-#define CEL_SIG_DEPTH   64         /* signatures in signatures: 7 levels of JSON each at most */
-#define CEL_SIG_OPTIONS 256        /* options of one signature */
-#define CEL_SIG_TOTAL   10000000   /* signatures of one plan */
+#define CEL_SIG_DEPTH   64       /* signatures in signatures: 7 levels of JSON each at most */
+#define CEL_SIG_OPTIONS 256      /* options of one signature */
+#define CEL_SIG_TOTAL   10000000 /* signatures of one plan */
 
 typedef enum cel__sig_kind {
     CEL_SIG_TASK,
@@ -37,33 +37,33 @@ typedef struct cel__sig cel__sig;
 struct cel__sig {
     cel__sig_kind kind;
     bool immutable;
-    bool hidden;           /* add_to_parent is false: no child of the task that sends it */
+    bool hidden; /* add_to_parent is false: no child of the task that sends it */
     cel_view task;
-    cel_view args;         /* array text, never empty; absent: [] */
-    cel_view kwargs;       /* object text, never empty; absent: {}. A chord: its `kwargs.kwargs` */
-    cel__sig **parts;      /* steps of a chain, members of a group or of a chord's header */
+    cel_view args;    /* array text, never empty; absent: [] */
+    cel_view kwargs;  /* object text, never empty; absent: {}. A chord: its `kwargs.kwargs` */
+    cel__sig **parts; /* steps of a chain, members of a group or of a chord's header */
     size_t count;
-    size_t room;           /* of `parts`; only the loader cares */
-    cel__sig *body;        /* of a chord */
-    cel_view gid;          /* of a chord whose group has its id already */
+    size_t room;    /* of `parts`; only the loader cares */
+    cel__sig *body; /* of a chord */
+    cel_view gid;   /* of a chord whose group has its id already */
     /* options; absent where unset */
-    cel_view task_id;      /* of a group its gid; of a chain its last step's */
+    cel_view task_id; /* of a group its gid; of a chain its last step's */
     cel_view group_id, root_id, parent_id, reply_to;
-    int64_t group_index;   /* -1: none */
-    cel_view chord;        /* signature text */
-    cel_view chain;        /* array text, reversed, never empty */
+    int64_t group_index;       /* -1: none */
+    cel_view chord;            /* signature text */
+    cel_view chain;            /* array text, reversed, never empty */
     cel_view link, link_error; /* array texts, never empty */
-    cel__options rest;     /* all others, in their order */
+    cel__options rest;         /* all others, in their order */
 };
 
 /* What a plan is built with. `code` is sticky: once it is set nothing more happens. */
 typedef struct cel__planner {
     cel_plan *plan;
-    cel__slab *slab;     /* the plan's */
+    cel__slab *slab; /* the plan's */
     const cel_canvas_context *context;
     cel_error *err;
     cel_code code;
-    size_t total;          /* signatures so far */
+    size_t total; /* signatures so far */
     /* Members of a group mostly have the same options: what was made of the last ones. */
     cel__options last_options;
     const json_t *last_routing;

@@ -88,19 +88,13 @@ static cel_code wrong_option(cel__planner *planner,
                              cel__value value,
                              const char *want)
 {
-    return cel__planner_invalid(planner,
-                                "option '%.*s' of '%.*s' is %s, not %s",
-                                CEL_VIEW_ARG(key),
-                                CEL_VIEW_ARG(sig->task),
-                                cel__value_kind(value),
-                                want);
+    return cel__planner_invalid(planner, "option '%.*s' of '%.*s' is %s, not %s",
+                                CEL_VIEW_ARG(key), CEL_VIEW_ARG(sig->task),
+                                cel__value_kind(value), want);
 }
 
-static cel_code load_string(cel__planner *planner,
-                            const cel__sig *sig,
-                            cel_view key,
-                            cel__value value,
-                            cel_view *out)
+static cel_code load_string(
+    cel__planner *planner, const cel__sig *sig, cel_view key, cel__value value, cel_view *out)
 {
     *out = (cel_view){0};
     if (cel__value_null(value))
@@ -125,19 +119,16 @@ static cel_code load_text(cel__planner *planner,
     if (cel__value_null(value))
         return CEL_OK;
     if (cel__value_type(value) != type)
-        return wrong_option(
-            planner, sig, key, value, type == CEL_JSON_ARRAY ? "an array" : "an object");
+        return wrong_option(planner, sig, key, value,
+                            type == CEL_JSON_ARRAY ? "an array" : "an object");
     if (cel__value_empty(value))
         return CEL_OK;
     return cel__value_dump(value, planner->slab, out) ? CEL_OK : cel__planner_nomem(planner);
 }
 
 /* A signature or a list of them becomes the text of a list. */
-static cel_code load_links(cel__planner *planner,
-                           const cel__sig *sig,
-                           cel_view key,
-                           cel__value value,
-                           cel_view *out)
+static cel_code load_links(
+    cel__planner *planner, const cel__sig *sig, cel_view key, cel__value value, cel_view *out)
 {
     cel_view one;
     cel__walk walk;
@@ -185,10 +176,8 @@ static cel_code load_rest(cel__planner *planner, cel__sig *sig, cel_view key, ce
         }
     }
     if (rest->count == CEL_SIG_OPTIONS)
-        return cel__planner_invalid(planner,
-                                    "'%.*s' has more than %d options",
-                                    CEL_VIEW_ARG(sig->task),
-                                    CEL_SIG_OPTIONS);
+        return cel__planner_invalid(planner, "'%.*s' has more than %d options",
+                                    CEL_VIEW_ARG(sig->task), CEL_SIG_OPTIONS);
     if ((rest->count & (rest->count - 1)) == 0) { /* full at every power of two */
         size_t room = rest->count ? rest->count * 2 : 1;
         cel__option *ptr = cel__slab_zalloc(planner->slab, room * sizeof *ptr);
@@ -203,7 +192,8 @@ static cel_code load_rest(cel__planner *planner, cel__sig *sig, cel_view key, ce
     return CEL_OK;
 }
 
-static cel_code load_option(cel__planner *planner, cel__sig *sig, cel_view key, cel__value value)
+static cel_code
+load_option(cel__planner *planner, cel__sig *sig, cel_view key, cel__value value)
 {
     const struct {
         const char *name;
@@ -243,10 +233,8 @@ cel_code cel__sig_load_options(cel__planner *planner, cel__sig *sig, cel__value 
     if (cel__value_null(value))
         return planner->code;
     if (cel__value_type(value) != CEL_JSON_OBJECT)
-        return cel__planner_invalid(planner,
-                                    "the options of '%.*s' are %s, not an object",
-                                    CEL_VIEW_ARG(sig->task),
-                                    cel__value_kind(value));
+        return cel__planner_invalid(planner, "the options of '%.*s' are %s, not an object",
+                                    CEL_VIEW_ARG(sig->task), cel__value_kind(value));
     cel__walk_object(&walk, value);
     while (planner->code == CEL_OK &&
            cel__walk_next_member(&walk, planner->slab, &key, &member, &nomem))
@@ -407,8 +395,8 @@ static cel_code read_raw(cel__planner *planner, cel__value value, struct raw *ra
     bool nomem = false;
 
     if (cel__value_type(value) != CEL_JSON_OBJECT)
-        return cel__planner_invalid(
-            planner, "a signature is %s, not an object", cel__value_kind(value));
+        return cel__planner_invalid(planner, "a signature is %s, not an object",
+                                    cel__value_kind(value));
     cel__walk_object(&walk, value);
     while (cel__walk_next_member(&walk, planner->slab, &key, &member, &nomem)) {
         for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
@@ -432,11 +420,8 @@ static cel_code read_text(cel__planner *planner,
     if (cel__value_null(value))
         return CEL_OK;
     if (cel__value_type(value) != type)
-        return cel__planner_invalid(planner,
-                                    "%s of '%.*s' is %s, not %s",
-                                    what,
-                                    CEL_VIEW_ARG(sig->task),
-                                    cel__value_kind(value),
+        return cel__planner_invalid(planner, "%s of '%.*s' is %s, not %s", what,
+                                    CEL_VIEW_ARG(sig->task), cel__value_kind(value),
                                     type == CEL_JSON_ARRAY ? "an array" : "an object");
     if (cel__value_empty(value))
         return CEL_OK;
@@ -448,12 +433,8 @@ static cel_code read_kind(cel__planner *planner, const struct raw *raw, cel__sig
     static const struct {
         const char *name;
         cel__sig_kind kind;
-    } kinds[] = {{"chain", CEL_SIG_CHAIN},
-                 {"group", CEL_SIG_GROUP},
-                 {"chord", CEL_SIG_CHORD},
-                 {"xmap", CEL_SIG_TASK},
-                 {"xstarmap", CEL_SIG_TASK},
-                 {"chunks", CEL_SIG_TASK},
+    } kinds[] = {{"chain", CEL_SIG_CHAIN}, {"group", CEL_SIG_GROUP},   {"chord", CEL_SIG_CHORD},
+                 {"xmap", CEL_SIG_TASK},   {"xstarmap", CEL_SIG_TASK}, {"chunks", CEL_SIG_TASK},
                  {"", CEL_SIG_TASK}};
     cel_view name;
 
@@ -461,8 +442,7 @@ static cel_code read_kind(cel__planner *planner, const struct raw *raw, cel__sig
     if (cel__value_null(raw->subtask_type))
         return CEL_OK;
     if (cel__value_type(raw->subtask_type) != CEL_JSON_STRING)
-        return cel__planner_invalid(planner,
-                                    "subtask_type is %s, not a string",
+        return cel__planner_invalid(planner, "subtask_type is %s, not a string",
                                     cel__value_kind(raw->subtask_type));
     if (!cel__value_string(raw->subtask_type, planner->slab, &name))
         return cel__planner_nomem(planner);
@@ -472,8 +452,8 @@ static cel_code read_kind(cel__planner *planner, const struct raw *raw, cel__sig
             return CEL_OK;
         }
     }
-    return cel__planner_invalid(
-        planner, "subtask_type '%.*s' is not known", CEL_VIEW_ARG(name));
+    return cel__planner_invalid(planner, "subtask_type '%.*s' is not known",
+                                CEL_VIEW_ARG(name));
 }
 
 cel_code cel__sig_add_flat(cel__planner *planner, cel__sig *group, cel__sig *sig)
@@ -487,21 +467,15 @@ cel_code cel__sig_add_flat(cel__planner *planner, cel__sig *group, cel__sig *sig
     return planner->code;
 }
 
-static cel_code load_parts(cel__planner *planner,
-                           cel__sig *sig,
-                           const char *what,
-                           cel__value value,
-                           int depth)
+static cel_code
+load_parts(cel__planner *planner, cel__sig *sig, const char *what, cel__value value, int depth)
 {
     cel__walk walk;
     cel__value element;
 
     if (cel__value_type(value) != CEL_JSON_ARRAY)
-        return cel__planner_invalid(planner,
-                                    "%s of '%.*s' is %s, not an array",
-                                    what,
-                                    CEL_VIEW_ARG(sig->task),
-                                    cel__value_kind(value));
+        return cel__planner_invalid(planner, "%s of '%.*s' is %s, not an array", what,
+                                    CEL_VIEW_ARG(sig->task), cel__value_kind(value));
     cel__walk_array(&walk, value);
     while (planner->code == CEL_OK && cel__walk_next(&walk, &element)) {
         cel__sig *part;
@@ -532,10 +506,8 @@ static cel_code read_kwargs(cel__planner *planner,
     bool nomem = false;
 
     if (cel__value_type(value) != CEL_JSON_OBJECT)
-        return cel__planner_invalid(planner,
-                                    "kwargs of '%.*s' is %s, not an object",
-                                    CEL_VIEW_ARG(sig->task),
-                                    cel__value_kind(value));
+        return cel__planner_invalid(planner, "kwargs of '%.*s' is %s, not an object",
+                                    CEL_VIEW_ARG(sig->task), cel__value_kind(value));
     cel__walk_object(&walk, value);
     while (cel__walk_next_member(&walk, planner->slab, &key, &member, &nomem)) {
         if (cel__view_is(key, "tasks"))
@@ -573,13 +545,14 @@ static cel_code load_header(cel__planner *planner, cel__sig *chord, cel__value v
     if (cel__value_type(value) == CEL_JSON_ARRAY)
         return load_parts(planner, chord, "header", value, depth);
     if (cel__value_type(value) != CEL_JSON_OBJECT)
-        return cel__planner_invalid(
-            planner, "header of a chord is %s, not an array", cel__value_kind(value));
+        return cel__planner_invalid(planner, "header of a chord is %s, not an array",
+                                    cel__value_kind(value));
     if (load_sig(planner, value, depth + 1, &header) != CEL_OK)
         return planner->code;
     if (header->kind == CEL_SIG_GROUP) {
         chord->gid = header->task_id;
-        header->chord = header->group_id = (cel_view){0}; /* of the chord itself: it is set anew */
+        header->chord = header->group_id =
+            (cel_view){0}; /* of the chord itself: it is set anew */
         header->group_index = -1;
     }
     return cel__sig_add_flat(planner, chord, header);
@@ -599,8 +572,7 @@ static cel_code load_chord(cel__planner *planner,
                            const struct canvas_kwargs *kwargs,
                            int depth)
 {
-    read_text(
-        planner, chord, "kwargs", kwargs->kwargs, CEL_JSON_OBJECT, &chord->kwargs);
+    read_text(planner, chord, "kwargs", kwargs->kwargs, CEL_JSON_OBJECT, &chord->kwargs);
     if (planner->code != CEL_OK || load_header(planner, chord, kwargs->header, depth) != CEL_OK)
         return planner->code;
     if (cel__value_null(kwargs->body))
@@ -616,7 +588,8 @@ static cel_code load_chord(cel__planner *planner,
     return CEL_OK;
 }
 
-static cel_code load_canvas(cel__planner *planner, cel__sig *sig, const struct raw *raw, int depth)
+static cel_code
+load_canvas(cel__planner *planner, cel__sig *sig, const struct raw *raw, int depth)
 {
     struct canvas_kwargs kwargs = {0};
 
@@ -636,26 +609,24 @@ static cel_code load_sig(cel__planner *planner, cel__value value, int depth, cel
     cel__sig *sig;
 
     if (depth > CEL_SIG_DEPTH)
-        return cel__planner_invalid(
-            planner, "signatures are nested deeper than %d", CEL_SIG_DEPTH);
+        return cel__planner_invalid(planner, "signatures are nested deeper than %d",
+                                    CEL_SIG_DEPTH);
     if (read_raw(planner, value, &raw) != CEL_OK || read_kind(planner, &raw, &kind) != CEL_OK)
         return planner->code;
     sig = cel__sig_new(planner, kind);
     if (!sig)
         return planner->code;
     if (cel__value_type(raw.task) != CEL_JSON_STRING)
-        return cel__planner_invalid(
-            planner, "the task of a signature is %s, not a name", cel__value_kind(raw.task));
+        return cel__planner_invalid(planner, "the task of a signature is %s, not a name",
+                                    cel__value_kind(raw.task));
     if (!cel__value_string(raw.task, planner->slab, &sig->task))
         return cel__planner_nomem(planner);
     if (sig->task.len == 0)
         return cel__planner_invalid(planner, "the task of a signature has an empty name");
     if (!cel__value_null(raw.immutable) && cel__value_type(raw.immutable) != CEL_JSON_FALSE &&
         cel__value_type(raw.immutable) != CEL_JSON_TRUE)
-        return cel__planner_invalid(planner,
-                                    "immutable of '%.*s' is %s, not a boolean",
-                                    CEL_VIEW_ARG(sig->task),
-                                    cel__value_kind(raw.immutable));
+        return cel__planner_invalid(planner, "immutable of '%.*s' is %s, not a boolean",
+                                    CEL_VIEW_ARG(sig->task), cel__value_kind(raw.immutable));
     sig->immutable = cel__value_type(raw.immutable) == CEL_JSON_TRUE;
     read_text(planner, sig, "args", raw.args, CEL_JSON_ARRAY, &sig->args);
     if (kind == CEL_SIG_TASK)

@@ -12,7 +12,8 @@
 #define NESTING 100 /* of what is walked into here */
 
 struct cel_signature {
-    json_t *json; /* owned: an object with task, args, kwargs, options, subtask_type, immutable */
+    json_t
+        *json; /* owned: an object with task, args, kwargs, options, subtask_type, immutable */
 };
 
 /* Takes `json`. NULL if that is NULL or memory is out. */
@@ -49,18 +50,8 @@ static json_t *make(const char *task, json_t *args, json_t *kwargs, const char *
         json_decref(kwargs);
         return NULL;
     }
-    return json_pack("{s:s, s:o, s:o, s:{}, s:s?, s:b}",
-                     "task",
-                     task,
-                     "args",
-                     args,
-                     "kwargs",
-                     kwargs,
-                     "options",
-                     "subtask_type",
-                     type,
-                     "immutable",
-                     0);
+    return json_pack("{s:s, s:o, s:o, s:{}, s:s?, s:b}", "task", task, "args", args, "kwargs",
+                     kwargs, "options", "subtask_type", type, "immutable", 0);
 }
 
 cel_signature *cel_signature_new(const char *task, json_t *args, json_t *kwargs)
@@ -142,8 +133,8 @@ cel_signature *cel_chord(cel_signature *header, cel_signature *body)
 
     if (one && after) {
         if (is_type(one, "group") && json_object_size(json_object_get(one, "options")) == 0)
-            kwargs = json_pack(
-                "{s:{}, s:O, s:O}", "kwargs", "header", get_kwarg(one, "tasks"), "body", after);
+            kwargs = json_pack("{s:{}, s:O, s:O}", "kwargs", "header", get_kwarg(one, "tasks"),
+                               "body", after);
         else if (is_type(one, "group")) /* its options are part of it */
             kwargs = json_pack("{s:{}, s:O, s:O}", "kwargs", "header", one, "body", after);
         else
@@ -379,8 +370,8 @@ static cel_code complete(json_t *json, cel_error *err)
                 code = cel_error_set(err, CEL_ENOMEM, "no memory for a signature");
         } else if (code == CEL_OK && json_typeof(value) != members[i].type &&
                    !(members[i].type == JSON_TRUE && json_is_false(value))) {
-            code = cel_error_set(
-                err, CEL_EINVAL, "%s of signature '%.100s' has a wrong type", members[i].name, task);
+            code = cel_error_set(err, CEL_EINVAL, "%s of signature '%.100s' has a wrong type",
+                                 members[i].name, task);
         }
         json_decref(members[i].value);
     }

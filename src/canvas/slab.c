@@ -81,8 +81,7 @@ bool cel__slab_copy(cel__slab *slab, cel_view view, cel_view *out)
 
 bool cel__slab_finish(cel__slab *slab, cel_view *out)
 {
-    return !slab->scratch.failed &&
-           cel__slab_copy(slab, cel__buf_view(&slab->scratch), out);
+    return !slab->scratch.failed && cel__slab_copy(slab, cel__buf_view(&slab->scratch), out);
 }
 
 void cel__slab_done(cel__slab *slab)

@@ -62,15 +62,14 @@ static inline json_t *test_message_json(const cel_plan_task *task)
     json_object_set_new(json, "task", test_string(m->task));
     json_object_set_new(json, "id", test_string(m->id));
     json_object_set_new(json, "args", test_load_view(m->args.ptr ? m->args : CEL_VIEW("[]")));
-    json_object_set_new(
-        json, "kwargs", test_load_view(m->kwargs.ptr ? m->kwargs : CEL_VIEW("{}")));
+    json_object_set_new(json, "kwargs",
+                        test_load_view(m->kwargs.ptr ? m->kwargs : CEL_VIEW("{}")));
     json_object_set_new(json, "callbacks", test_load_view(m->callbacks));
     json_object_set_new(json, "errbacks", test_load_view(m->errbacks));
     json_object_set_new(json, "chain", test_load_view(m->chain));
     json_object_set_new(json, "chord", test_load_view(m->chord));
     json_object_set_new(json, "group", test_string(m->group));
-    json_object_set_new(json,
-                        "group_index",
+    json_object_set_new(json, "group_index",
                         m->group_index < 0 ? json_null() : json_integer(m->group_index));
     json_object_set_new(json, "root_id", test_string(m->root_id));
     json_object_set_new(json, "parent_id", test_string(m->parent_id));
@@ -82,10 +81,10 @@ static inline json_t *test_message_json(const cel_plan_task *task)
     json_object_set_new(json, "stamps", test_load_view(m->stamps));
     json_object_set_new(json, "headers", test_load_view(m->headers));
     json_object_set_new(json, "reply_to", test_string(m->reply_to));
-    json_object_set_new(
-        json, "ignore_result", m->ignore_result < 0 ? json_null() : json_boolean(m->ignore_result));
-    json_object_set_new(
-        json, "options", task->options ? json_deep_copy(task->options) : json_null());
+    json_object_set_new(json, "ignore_result",
+                        m->ignore_result < 0 ? json_null() : json_boolean(m->ignore_result));
+    json_object_set_new(json, "options",
+                        task->options ? json_deep_copy(task->options) : json_null());
     return json;
 }
 
@@ -115,7 +114,7 @@ static inline json_t *test_plan_json(const cel_plan *plan)
 /* Replaces what looks like a UUID, in place, by I<n>, padded, in the order of appearance. */
 static inline void test_relabel(char *text)
 {
-    char (*seen)[37] = calloc(10000, sizeof *seen);
+    char(*seen)[37] = calloc(10000, sizeof *seen);
     size_t count = 0;
 
     for (char *at = text; strlen(at) >= 36; at++) {

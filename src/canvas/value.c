@@ -11,39 +11,31 @@ cel_code cel__value_text(cel__value *out, cel_view text, cel_error *err)
     cel_jvalue value;
 
     if (!text.ptr || cel__jscan_value(&value, text, &why) != CEL_OK)
-        return cel_error_set(err,
-                             why.code == CEL_ENOMEM ? CEL_ENOMEM : CEL_EINVAL,
-                             "signature is not JSON: %s",
-                             why.message);
+        return cel_error_set(err, why.code == CEL_ENOMEM ? CEL_ENOMEM : CEL_EINVAL,
+                             "signature is not JSON: %s", why.message);
     *out = (cel__value){.text = value};
     return CEL_OK;
 }
 
 cel_jtype cel__value_type(cel__value value)
 {
-    static const cel_jtype types[] = {[JSON_OBJECT] = CEL_JSON_OBJECT,
-                                      [JSON_ARRAY] = CEL_JSON_ARRAY,
-                                      [JSON_STRING] = CEL_JSON_STRING,
-                                      [JSON_INTEGER] = CEL_JSON_INTEGER,
-                                      [JSON_REAL] = CEL_JSON_REAL,
-                                      [JSON_TRUE] = CEL_JSON_TRUE,
-                                      [JSON_FALSE] = CEL_JSON_FALSE,
-                                      [JSON_NULL] = CEL_JSON_NULL};
+    static const cel_jtype types[] = {
+        [JSON_OBJECT] = CEL_JSON_OBJECT, [JSON_ARRAY] = CEL_JSON_ARRAY,
+        [JSON_STRING] = CEL_JSON_STRING, [JSON_INTEGER] = CEL_JSON_INTEGER,
+        [JSON_REAL] = CEL_JSON_REAL,     [JSON_TRUE] = CEL_JSON_TRUE,
+        [JSON_FALSE] = CEL_JSON_FALSE,   [JSON_NULL] = CEL_JSON_NULL};
 
     return value.json ? types[json_typeof(value.json)] : value.text.type;
 }
 
 const char *cel__value_kind(cel__value value)
 {
-    static const char *const kinds[] = {[CEL_JSON_NONE] = "missing",
-                                        [CEL_JSON_NULL] = "null",
-                                        [CEL_JSON_FALSE] = "a boolean",
-                                        [CEL_JSON_TRUE] = "a boolean",
-                                        [CEL_JSON_INTEGER] = "a number",
-                                        [CEL_JSON_REAL] = "a number",
-                                        [CEL_JSON_STRING] = "a string",
-                                        [CEL_JSON_ARRAY] = "an array",
-                                        [CEL_JSON_OBJECT] = "an object"};
+    static const char *const kinds[] = {
+        [CEL_JSON_NONE] = "missing",     [CEL_JSON_NULL] = "null",
+        [CEL_JSON_FALSE] = "a boolean",  [CEL_JSON_TRUE] = "a boolean",
+        [CEL_JSON_INTEGER] = "a number", [CEL_JSON_REAL] = "a number",
+        [CEL_JSON_STRING] = "a string",  [CEL_JSON_ARRAY] = "an array",
+        [CEL_JSON_OBJECT] = "an object"};
 
     return kinds[cel__value_type(value)];
 }
@@ -80,11 +72,8 @@ bool cel__walk_next(cel__walk *walk, cel__value *value)
     return true;
 }
 
-bool cel__walk_next_member(cel__walk *walk,
-                           cel__slab *slab,
-                           cel_view *key,
-                           cel__value *value,
-                           bool *nomem)
+bool cel__walk_next_member(
+    cel__walk *walk, cel__slab *slab, cel_view *key, cel__value *value, bool *nomem)
 {
     cel_jvalue name, text;
 

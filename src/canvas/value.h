@@ -5,8 +5,9 @@
 #ifndef CEL_CANVAS_VALUE_H
 #define CEL_CANVAS_VALUE_H
 
-#include <jansson.h>
 #include <stdbool.h>
+
+#include <jansson.h>
 
 #include "canvas/slab.h"
 #include "core/jscan.h"
@@ -20,8 +21,8 @@ typedef struct cel__value {
 /* A walk over an array or an object. */
 typedef struct cel__walk {
     const json_t *json;
-    size_t at;   /* jansson: the next index of an array */
-    void *iter;  /* jansson: the next member of an object */
+    size_t at;  /* jansson: the next index of an array */
+    void *iter; /* jansson: the next member of an object */
     cel_jscan scan;
 } cel__walk;
 
@@ -50,11 +51,8 @@ bool cel__walk_next(cel__walk *walk, cel__value *value);
 
 /* `key` is the plain text of the key; it lives in the value or in `slab`. False at the end and when
  * out of memory, which *nomem (left alone otherwise) tells. */
-bool cel__walk_next_member(cel__walk *walk,
-                           cel__slab *slab,
-                           cel_view *key,
-                           cel__value *value,
-                           bool *nomem);
+bool cel__walk_next_member(
+    cel__walk *walk, cel__slab *slab, cel_view *key, cel__value *value, bool *nomem);
 
 /* Put the plain text of a string, or the JSON text of any value, in *out, as a view into the value
  * or `slab`. False when out of memory or, for a string, when the value is none. */
