@@ -72,8 +72,9 @@ const char cel__schema_sql[] =
     " seq INTEGER PRIMARY KEY, expires_ms INTEGER NOT NULL, status TEXT NOT NULL, task_id TEXT NOT NULL UNIQUE,"
     " group_id TEXT, document TEXT NOT NULL);"
     "CREATE TABLE group_tally(" /* how many results of the group are ready, and SUCCESS */
-    " gid TEXT PRIMARY KEY, expires_ms INTEGER NOT NULL, ready INTEGER NOT NULL, succeeded INTEGER NOT NULL) WITHOUT ROWID;"
-    "CREATE TABLE taskset(gid TEXT PRIMARY KEY, expires_ms INTEGER NOT NULL, document TEXT NOT NULL);"
+    " id INTEGER PRIMARY KEY, expires_ms INTEGER NOT NULL, gid TEXT NOT NULL UNIQUE, ready INTEGER NOT NULL, succeeded INTEGER NOT NULL);"
+    "CREATE TABLE taskset(" /* saved group results */
+    " id INTEGER PRIMARY KEY, expires_ms INTEGER NOT NULL, gid TEXT NOT NULL UNIQUE, document TEXT NOT NULL);"
     "CREATE TABLE chord("
     " id INTEGER PRIMARY KEY, expires_ms INTEGER NOT NULL, gid TEXT NOT NULL UNIQUE,"
     " state INTEGER NOT NULL DEFAULT 0," /* 0 collecting, 1 complete and to be fired, 2 done and to be cleared, 3 cleared */
