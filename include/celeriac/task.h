@@ -55,12 +55,10 @@ typedef struct cel_task_options {
  * option is out of range. Before the worker starts, one thread. Prefer the macro cel_task(). */
 CEL_API cel_code cel_task_register(cel_app *app, const char *name, cel_task_fn fn, const cel_task_options *options, cel_error *err);
 
-/* cel_task(app, "tasks.add", add, .acks_late = 1): registers; inside CEL_MODULE a failure makes the loading fail. */
-#define cel_task(app, name, fn, ...)                                                             \
-    cel_task_declare(app, name, fn, &(cel_task_options){.size = sizeof(cel_task_options), __VA_ARGS__})
-
 /* As cel_task_register(), but remembers the first failure in the app instead of returning it: cel_app_load() reports it. */
 CEL_API void cel_task_declare(cel_app *app, const char *name, cel_task_fn fn, const cel_task_options *options);
+
+#include "celeriac/task_macros.h" /* cel_task() */
 
 /* Makes the loading of the module fail with this message. For CEL_MODULE functions that cannot set themselves up. */
 CEL_API void cel_module_fail(cel_app *app, const char *fmt, ...) CEL_PRINTF(2, 3);
