@@ -1,0 +1,419 @@
+/* testtasks.c - the tasks that the integration tests run.
+ *
+ *   test.add(x, y)                    their sum, integers
+ *   test.echo(value=None)             the value
+ *   test.arguments(...)               {"args": [...], "kwargs": {...}}; takes anything
+ *   test.whoami()                     {"id", "pid", "hostname", "queue", "retries", "redelivered", "root_id", "parent_id", "group"}
+ *   test.xsum(numbers)                the sum of a list: the body of chords
+ *   test.none()                       null
+ *   test.big(bytes)                   a string of that many x
+ *   test.fail(message="boom", type="ValueError")
+ *   test.expected(message="boom")     raises KeyError, which the task declares with `throws`
+ *   test.forget()                     returns NULL without an exception: a RuntimeError
+ *   test.sleep(seconds, result=None)  sleeps; ends early, with SoftTimeLimitExceeded, when it is canceled
+ *   test.stubborn(seconds)            sleeps and does not care
+ *   test.gate(path, result=None)      appends its id to `path`.started, then waits until the file `path` exists
+ *   test.append(path, text)           appends a line to a file: how often was it run?
+ *   test.crash(path=None)             dies of SIGSEGV, each time; appends a line to `path` before
+ *   test.crash_once(path)             dies of SIGSEGV if the file `path` is not there, and makes it before
+ *   test.exit(status)                 leaves with _exit()
+ *   test.memory(mib)                  takes that much memory and keeps it
+ *   test.progress(steps)              stores PROGRESS {"done": i, "of": steps} before each step
+ *   test.retry(times, countdown=0)    retries that often, then returns the number of retries
+ *   test.retry_forever()              retries at once until max_retries (3) are used up: its exception is Exception('again')
+ *   test.ignore()                     cel_ignore()
+ *   test.reject(requeue=False)        cel_reject(); late
+ *   test.send(task, args, now=False)  sends a sub-task and returns its id
+ *   test.log(level, text)             logs
+ *
+ * gate, sleep, append, crash and crash_once are there as test.late.* too: with acks_late, crash and crash_once also with
+ * reject_on_worker_lost. */
+#include <celeriac.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static json_t *add(cel_request *req)
+{
+    json_int_t x, y;
+
+    if (cel_unpack(req, "x:I y:I", &x, &y) != CEL_OK)
+        return NULL;
+    return json_integer(x + y);
+}
+
+static json_t *echo(cel_request *req)
+{
+    json_t *value = NULL;
+
+    if (cel_unpack(req, "|value:O", &value) != CEL_OK)
+        return NULL;
+    return value ? json_incref(value) : json_null();
+}
+
+static json_t *arguments(cel_request *req)
+{
+    const json_t *args = cel_request_args(req);
+    const json_t *kwargs = cel_request_kwargs(req);
+
+    if (!args || !kwargs)
+        return NULL;
+    return json_pack("{s:o, s:o}", "args", json_deep_copy(args), "kwargs",
+                     json_deep_copy(kwargs));
+}
+
+static json_t *whoami(cel_request *req)
+{
+    return json_pack("{s:s, s:i, s:s, s:s, s:I, s:b, s:s, s:s?, s:s?}", "id",
+                     cel_request_id(req), "pid", (int)getpid(), "hostname",
+                     cel_request_hostname(req), "queue", cel_request_queue(req), "retries",
+                     (json_int_t)cel_request_retries(req), "redelivered",
+                     cel_request_redelivered(req), "root_id", cel_request_root_id(req),
+                     "parent_id", cel_request_parent_id(req), "group", cel_request_group(req));
+}
+
+static json_t *xsum(cel_request *req)
+{
+    json_t *numbers;
+    const json_t *number;
+    json_int_t sum = 0;
+    size_t i;
+
+    if (cel_unpack(req, "numbers:L", &numbers) != CEL_OK)
+        return NULL;
+    json_array_foreach(numbers, i, number)
+    {
+        if (!json_is_integer(number))
+            return cel_raise(req, "TypeError", "element %zu is no integer", i);
+        sum += json_integer_value(number);
+    }
+    return json_integer(sum);
+}
+
+static json_t *none(cel_request *req)
+{
+    (void)req;
+    return json_null();
+}
+
+static json_t *big(cel_request *req)
+{
+    json_int_t bytes;
+    json_t *value;
+    char *text;
+
+    if (cel_unpack(req, "bytes:I", &bytes) != CEL_OK)
+        return NULL;
+    if (bytes < 0 || bytes > 256 * 1024 * 1024)
+        return cel_raise(req, "ValueError", "bytes is out of range");
+    text = malloc((size_t)bytes + 1);
+    if (!text)
+        return cel_raise(req, "MemoryError", "no memory for %lld bytes", (long long)bytes);
+    memset(text, 'x', (size_t)bytes);
+    value = json_stringn(text, (size_t)bytes);
+    free(text);
+    return value;
+}
+
+static json_t *fail(cel_request *req)
+{
+    const char *message = "boom", *type = "ValueError";
+
+    if (cel_unpack(req, "|message:s type:s", &message, &type) != CEL_OK)
+        return NULL;
+    return cel_raise(req, type, "%s", message);
+}
+
+static json_t *expected(cel_request *req)
+{
+    const char *message = "boom";
+
+    if (cel_unpack(req, "|message:s", &message) != CEL_OK)
+        return NULL;
+    return cel_raise(req, "KeyError", "%s", message);
+}
+
+static json_t *forget(cel_request *req)
+{
+    (void)req;
+    return NULL;
+}
+
+static void pause_ms(int64_t ms)
+{
+    const struct timespec pause = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000L};
+
+    nanosleep(&pause, NULL); /* cut short by the soft limit's signal */
+}
+
+static int64_t mono_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static json_t *result_or(json_t *result, json_t *otherwise)
+{
+    if (!result)
+        return otherwise;
+    json_decref(otherwise);
+    return json_incref(result);
+}
+
+static json_t *sleep_(cel_request *req)
+{
+    double seconds;
+    json_t *result = NULL;
+    int64_t end;
+
+    if (cel_unpack(req, "seconds:F |result:O", &seconds, &result) != CEL_OK)
+        return NULL;
+    end = mono_ms() + (int64_t)(seconds * 1000);
+    while (mono_ms() < end) {
+        int64_t left = end - mono_ms();
+
+        if (cel_canceled(req))
+            return NULL;
+        pause_ms(left < 20 ? left : 20);
+    }
+    return result_or(result, json_real(seconds));
+}
+
+static json_t *stubborn(cel_request *req)
+{
+    double seconds;
+    int64_t end;
+
+    if (cel_unpack(req, "seconds:F", &seconds) != CEL_OK)
+        return NULL;
+    end = mono_ms() + (int64_t)(seconds * 1000);
+    while (mono_ms() < end)
+        pause_ms(end - mono_ms());
+    return json_real(seconds);
+}
+
+/* Appends a line in one write(), so that processes do not mix theirs; false after cel_raise(). */
+static bool append_line(cel_request *req, const char *path, const char *text)
+{
+    char line[512];
+    int len = snprintf(line, sizeof line, "%s\n", text);
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    bool good = fd >= 0 && len < (int)sizeof line && write(fd, line, (size_t)len) == len;
+    int why = errno;
+
+    if (fd >= 0)
+        close(fd);
+    if (!good)
+        cel_raise(req, "OSError", "%s: %s", path, strerror(why));
+    return good;
+}
+
+static json_t *append(cel_request *req)
+{
+    const char *path, *text;
+
+    if (cel_unpack(req, "path:s text:s", &path, &text) != CEL_OK ||
+        !append_line(req, path, text))
+        return NULL;
+    return json_null();
+}
+
+static json_t *gate(cel_request *req)
+{
+    const char *path;
+    json_t *result = NULL;
+    char started[4096];
+
+    if (cel_unpack(req, "path:s |result:O", &path, &result) != CEL_OK)
+        return NULL;
+    snprintf(started, sizeof started, "%s.started", path);
+    if (!append_line(req, started, cel_request_id(req)))
+        return NULL;
+    while (access(path, F_OK) != 0) {
+        if (cel_canceled(req))
+            return NULL;
+        pause_ms(2);
+    }
+    return result_or(result, json_string("open"));
+}
+
+static json_t *die(void)
+{
+    signal(SIGSEGV, SIG_DFL); /* a sanitizer's handler would make an exit of it */
+    raise(SIGSEGV);
+    return NULL;
+}
+
+static json_t *crash(cel_request *req)
+{
+    const char *path = NULL;
+
+    if (cel_unpack(req, "|path:s", &path) != CEL_OK ||
+        (path && !append_line(req, path, cel_request_id(req))))
+        return NULL;
+    return die();
+}
+
+static json_t *crash_once(cel_request *req)
+{
+    const char *path;
+
+    if (cel_unpack(req, "path:s", &path) != CEL_OK)
+        return NULL;
+    if (access(path, F_OK) == 0)
+        return json_string("survived");
+    if (!append_line(req, path, cel_request_id(req)))
+        return NULL;
+    return die();
+}
+
+static json_t *leave(cel_request *req)
+{
+    int status;
+
+    if (cel_unpack(req, "status:i", &status) != CEL_OK)
+        return NULL;
+    _exit(status);
+}
+
+static void *volatile kept; /* what test.memory() has taken */
+
+static json_t *memory(cel_request *req)
+{
+    json_int_t mib;
+    char *block;
+
+    if (cel_unpack(req, "mib:I", &mib) != CEL_OK)
+        return NULL;
+    if (mib < 1 || mib > 1024)
+        return cel_raise(req, "ValueError", "mib is out of range");
+    block = malloc(((size_t)mib << 20) + sizeof(void *));
+    if (!block)
+        return cel_raise(req, "MemoryError", "no memory for %lld MiB", (long long)mib);
+    memset(block, 1, ((size_t)mib << 20) + sizeof(void *));
+    memcpy(block, (void *[]){kept}, sizeof(void *));
+    kept = block;
+    return json_integer(mib);
+}
+
+static json_t *progress(cel_request *req)
+{
+    json_int_t steps;
+    cel_error err;
+
+    if (cel_unpack(req, "steps:I", &steps) != CEL_OK)
+        return NULL;
+    for (json_int_t i = 0; i < steps; i++) {
+        if (cel_canceled(req))
+            return NULL;
+        if (cel_update_state(req, "PROGRESS", json_pack("{s:I, s:I}", "done", i, "of", steps),
+                             &err) != CEL_OK)
+            return cel_raise(req, "RuntimeError", "%s", err.message);
+        pause_ms(10);
+    }
+    return json_integer(steps);
+}
+
+static json_t *retry(cel_request *req)
+{
+    json_int_t times;
+    double countdown = 0;
+
+    if (cel_unpack(req, "times:I |countdown:F", &times, &countdown) != CEL_OK)
+        return NULL;
+    if (cel_request_retries(req) < times)
+        return cel_retry(req, (int64_t)(countdown * 1000), "not yet");
+    return json_integer(cel_request_retries(req));
+}
+
+static json_t *retry_forever(cel_request *req)
+{
+    return cel_retry(req, 0, "again");
+}
+
+static json_t *ignore(cel_request *req)
+{
+    return cel_ignore(req);
+}
+
+static json_t *reject(cel_request *req)
+{
+    bool requeue = false;
+
+    if (cel_unpack(req, "|requeue:b", &requeue) != CEL_OK)
+        return NULL;
+    return cel_reject(req, requeue && !cel_request_redelivered(req), "not for me");
+}
+
+static json_t *send(cel_request *req)
+{
+    const char *task;
+    json_t *args;
+    bool now = false;
+    char id[37];
+    cel_signature *signature;
+    cel_error err;
+    cel_code code;
+
+    if (cel_unpack(req, "task:s args:L |now:b", &task, &args, &now) != CEL_OK)
+        return NULL;
+    signature = cel_signature_new(task, json_incref(args), NULL);
+    code = cel_request_apply(req, signature, now, id, &err);
+    cel_signature_free(signature);
+    if (code != CEL_OK)
+        return cel_raise(req, "RuntimeError", "%s", err.message);
+    return json_string(id);
+}
+
+static json_t *log_(cel_request *req)
+{
+    int level;
+    const char *text;
+
+    if (cel_unpack(req, "level:i text:s", &level, &text) != CEL_OK)
+        return NULL;
+    cel_request_log(req, (cel_log_level)level, "%s", text);
+    return json_null();
+}
+
+CEL_MODULE(testtasks)
+{
+    cel_task(app, "test.add", add);
+    cel_task(app, "test.echo", echo);
+    cel_task(app, "test.arguments", arguments);
+    cel_task(app, "test.whoami", whoami);
+    cel_task(app, "test.xsum", xsum);
+    cel_task(app, "test.none", none);
+    cel_task(app, "test.big", big);
+    cel_task(app, "test.fail", fail);
+    cel_task(app, "test.expected", expected, .throws = "KeyError");
+    cel_task(app, "test.forget", forget);
+    cel_task(app, "test.sleep", sleep_);
+    cel_task(app, "test.stubborn", stubborn);
+    cel_task(app, "test.gate", gate);
+    cel_task(app, "test.append", append);
+    cel_task(app, "test.crash", crash);
+    cel_task(app, "test.crash_once", crash_once);
+    cel_task(app, "test.exit", leave);
+    cel_task(app, "test.memory", memory);
+    cel_task(app, "test.progress", progress);
+    cel_task(app, "test.retry", retry, .max_retries = -1);
+    cel_task(app, "test.retry_forever", retry_forever);
+    cel_task(app, "test.ignore", ignore);
+    cel_task(app, "test.reject", reject, .acks_late = 1);
+    cel_task(app, "test.send", send);
+    cel_task(app, "test.log", log_);
+    cel_task(app, "test.late.sleep", sleep_, .acks_late = 1);
+    cel_task(app, "test.late.gate", gate, .acks_late = 1);
+    cel_task(app, "test.late.append", append, .acks_late = 1);
+    cel_task(app, "test.late.crash", crash, .acks_late = 1, .reject_on_worker_lost = 1);
+    cel_task(app, "test.late.crash_once", crash_once, .acks_late = 1,
+             .reject_on_worker_lost = 1);
+}
