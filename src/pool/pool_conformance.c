@@ -78,6 +78,28 @@ static void write_garbage(void)
     }
 }
 
+/* Writes a frame with two wrong bytes into the process's socket. */
+static void write_noise(uint64_t id, uint64_t seed)
+{
+    cel__buf buf = {0};
+    size_t start = cel__frame_begin(&buf, CEL_FRAME_UPDATE, id);
+
+    cel__section_add(&buf, CEL_TAG_STATE, CEL_VIEW("PROGRESS"));
+    cel__frame_end(&buf, start);
+    for (int i = 0; i < 2; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        buf.ptr[(seed >> 33) % buf.len] ^= (char)(1 << (seed >> 20) % 8);
+    }
+    for (int fd = 3; fd < 64; fd++) {
+        int type = 0;
+        socklen_t len = sizeof type;
+
+        if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM)
+            (void)!write(fd, buf.ptr, buf.len);
+    }
+    cel__buf_done(&buf);
+}
+
 static const char *nap(long us)
 {
     struct timespec pause = {us / 1000000, us % 1000000 * 1000};
@@ -89,9 +111,8 @@ static void leak(size_t mib)
 {
     char *block = malloc(mib << 20);
 
-    if (block)
-        memset(block, 1, mib << 20);
-    *(char *volatile *)&block = block; /* keep it */
+    for (size_t at = 0; block && at < mib << 20; at += 1024)
+        *(volatile char *)(block + at) = 1;
 }
 
 static bool run_deadly(const char *command, int alive)
@@ -120,8 +141,8 @@ static bool run_deadly(const char *command, int alive)
     return false;
 }
 
-/* The commands: echo text | pid | hold | nap us | poll | ask | update | big n | leak mib | family | limits |
- * nothing, and those of run_deadly(). */
+/* The commands: echo text | pid | hold | nap us | poll | ask | update | big n | leak mib | family | noise
+ * seed | limits | nothing, and those of run_deadly(). */
 static void run_command(void *user, cel_pool_call *call, cel_view bytes, cel__buf *out)
 {
     pool_fixture *fix = user;
@@ -173,6 +194,9 @@ static void run_command(void *user, cel_pool_call *call, cel_view bytes, cel__bu
         }
         (void)!read(fix->hold[0], &byte, 1);
         add_outcome(out, id, CEL_VIEW("held"));
+    } else if (strncmp(command, "noise ", 6) == 0) {
+        write_noise(id, (uint64_t)strtol(command + 6, NULL, 10));
+        add_outcome(out, id, CEL_VIEW("noise"));
     } else if (strcmp(command, "limits") == 0) {
         add_outcome_int(out, id, call->soft_limit_ms * 1000 + call->hard_limit_ms);
     } else if (strcmp(command, "nothing") != 0 && !run_deadly(command, fix->alive[1])) {
@@ -364,6 +388,11 @@ void fixture_close(pool_fixture *fix)
     fix->ops->close(fix->pool, on_closed, fix);
     fix->in_call = false;
     WAIT_FOR(fix, fix->closed);
+    fixture_finish(fix);
+}
+
+void fixture_finish(pool_fixture *fix)
+{
     for (size_t i = 0; i < fix->count; i++) {
         test_request *request = &fix->requests[i];
 
@@ -644,14 +673,19 @@ static void resize_adds_and_removes_slots(void **state)
         run_request(fix, "hold", false);
     WAIT_FOR(fix, fix->started == 4);
     fix->ops->resize(fix->pool, 1);
-    release(fix, 3);
-    WAIT_FOR(fix, fix->ended == 3);
-    assert_int_equal(fix->started, 4);
-    release(fix, 2);
+    release(fix, 5);
     WAIT_FOR(fix, fix->ended == 5);
+    for (int i = 0; i < 4; i++)
+        run_request(fix, "hold", false);
+    for (size_t ended = 5; ended < 9; ended++) {
+        WAIT_FOR(fix, fix->started == ended + 1);
+        assert_int_equal(fix->ended, ended); /* one at a time */
+        release(fix, 1);
+        WAIT_FOR(fix, fix->ended == ended + 1);
+    }
     for (int i = 0; i < 100; i++)
         run_request(fix, "echo x", i % 2);
-    WAIT_FOR(fix, fix->ended == 105);
+    WAIT_FOR(fix, fix->ended == 109);
 }
 
 static void kill_is_refused_where_it_cannot_be(void **state)
@@ -678,6 +712,26 @@ static void without_an_outcome_the_request_is_lost(void **state)
     assert_int_equal(request->losses, 1);
     assert_int_equal(request->loss, CEL_LOST_DIED);
     assert_true(result_is(next, "next"));
+}
+
+static void without_memory_a_request_still_ends(void **state)
+{
+    pool_fixture *fix = *state;
+
+    if (suite_ops == &cel__threads_pool_ops)
+        skip(); /* the counter of allocations is for one thread */
+    WAIT_FOR(fix, fix->ops->room(fix->pool) > 0);
+    for (size_t n = 1; n < 12; n++) {
+        test_request *request = make_request(fix, "echo x", n % 2, 0, 0);
+        test_request *next = make_request(fix, "echo x", true, 0, 0);
+
+        cel__mem_fail_at(n);
+        submit_request(fix, request);
+        submit_request(fix, next);
+        uv_run(&fix->loop, UV_RUN_ONCE);
+        cel__mem_fail_at(0);
+        WAIT_FOR(fix, has_ended(request) && has_ended(next));
+    }
 }
 
 static void every_name_finds_its_pool(void **state)
@@ -714,6 +768,7 @@ int cel__pool_conformance(const cel_pool_ops *ops)
         CASE(resize_adds_and_removes_slots),
         CASE(kill_is_refused_where_it_cannot_be),
         CASE(without_an_outcome_the_request_is_lost),
+        CASE(without_memory_a_request_still_ends),
     };
 
     suite_ops = ops;

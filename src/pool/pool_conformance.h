@@ -45,6 +45,8 @@ void fixture_init(pool_fixture *fix, const cel_pool_ops *ops, size_t slots);
 void fixture_open(pool_fixture *fix);
 /* Closes the pool and checks that each request has ended once. */
 void fixture_close(pool_fixture *fix);
+/* The second half of it: for a pool that was not opened or has been closed. */
+void fixture_finish(pool_fixture *fix);
 
 /* Makes a request; its id is its index + 1. */
 test_request *make_request(

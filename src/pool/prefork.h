@@ -11,8 +11,9 @@
 #include "pool/pool.h"
 #include "pool/zygote.h"
 
-#define CEL_LONG_NS  3000000 /* a short request that runs longer than this is long */
-#define CEL_WATCH_MS 4       /* how often a child is looked at whose request might be long */
+#define CEL_LONG_NS      3000000 /* a short request that runs longer than this is long */
+#define CEL_SILENT_LOOKS 250     /* about a second */
+#define CEL_WATCH_MS     4 /* how often a child is looked at whose request might be long */
 
 /* States of a child. It is on the list of its state, in pool->lists.
  *
@@ -86,7 +87,8 @@ struct child {
     uint64_t doomed_ticket;
     cel_pool_loss doomed_loss;
     bool doomed;
-    unsigned epoch; /* pool->start_failures when it was forked */
+    unsigned silent_looks; /* how often in a row the head was done, but no outcome had come */
+    unsigned epoch;        /* pool->start_failures when it was forked */
 };
 
 struct command {
@@ -168,6 +170,8 @@ void cel__child_leave(struct child *child, bool replace);
 void cel__child_signal(struct child *child, int signum);
 void cel__child_known(struct child *child, pid_t pid);
 void cel__child_exited(struct child *child, int status);
+/* Its bytes make no sense: it is ended, what it runs is lost. `what` completes "the process ...". */
+void cel__child_distrust(struct child *child, const char *what);
 /* Handles whole frames that were taken out of the claim page. */
 void cel__child_steal(struct child *child);
 void cel__child_free(struct child *child);

@@ -331,7 +331,7 @@ static cel_pool_request *find_request(struct child *child, uint64_t id)
     return NULL;
 }
 
-static void end_garbage(struct child *child, const char *what)
+void cel__child_distrust(struct child *child, const char *what)
 {
     if (child->garbage)
         return;
@@ -348,7 +348,7 @@ static void greet(struct child *child, const cel_frame *frame)
 
     if (!cel__section_int(cel__section_find(frame->sections, CEL_TAG_VERSION), &version) ||
         version != CEL_PROTOCOL_VERSION) {
-        end_garbage(child, "speaks another version of the pool protocol");
+        cel__child_distrust(child, "speaks another version of the pool protocol");
         return;
     }
     cel__section_int(cel__section_find(frame->sections, CEL_TAG_PID), &pid);
@@ -377,10 +377,16 @@ static void finish(struct child *child, cel_pool_request *request, const cel_fra
     struct prefork *pool = child->pool;
     uint64_t rss_kib = atomic_load_explicit(&child->page->rss_kib, memory_order_acquire);
 
+    if (child->written - atomic_load_explicit(&child->page->seen, memory_order_acquire) >
+        CEL_CLAIM_SLOTS) {
+        cel__child_distrust(child, "scribbled over its claim page");
+        return;
+    }
     cel__prefork_started(child, request, pool->turn_ns);
     DL_DELETE(child->requests, request);
     child->in_flight--;
     child->is_long = false;
+    child->silent_looks = 0;
     cel__prefork_end(pool, request);
     if (pool->opts.max_memory_kib > 0 && rss_kib > (uint64_t)pool->opts.max_memory_kib)
         cel__child_leave(child, true);
@@ -399,7 +405,7 @@ static void handle_up(struct child *child, const cel_frame *frame)
     if (!request)
         return; /* told already: it came through the claim page */
     if (cel__claim_get(child->page, request->ticket) == CEL_CLAIM_QUEUED) {
-        end_garbage(child, "spoke of a request that it has not taken");
+        cel__child_distrust(child, "spoke of a request that it has not taken");
         return;
     }
     if (frame->type == CEL_FRAME_OUTCOME) {
@@ -414,14 +420,14 @@ static void handle_up(struct child *child, const cel_frame *frame)
 static void handle_frame(struct child *child, const cel_frame *frame)
 {
     if (!cel__sections_valid(frame->sections)) {
-        end_garbage(child, "sent a malformed frame");
+        cel__child_distrust(child, "sent a malformed frame");
     } else if (frame->type == CEL_FRAME_LOG && frame->request_id == 0) {
         log_line(child, frame);
     } else if (!child->greeted) {
         if (frame->type == CEL_FRAME_HELLO)
             greet(child, frame);
         else
-            end_garbage(child, "did not say hello");
+            cel__child_distrust(child, "did not say hello");
     } else if (frame->type == CEL_FRAME_STARTED || frame->type == CEL_FRAME_UPDATE ||
                frame->type == CEL_FRAME_PUBLISH || frame->type == CEL_FRAME_OUTCOME ||
                frame->type == CEL_FRAME_LOG) {
@@ -441,7 +447,7 @@ static size_t handle_bytes(struct child *child, cel_view bytes)
         if (len == 0)
             break;
         if (len < 0) {
-            end_garbage(child, "sent bytes that are no frame");
+            cel__child_distrust(child, "sent bytes that are no frame");
             break;
         }
         at += (size_t)len;
@@ -467,7 +473,7 @@ static void keep_rest(struct child *child, cel_view bytes)
     if (need > 0 && (size_t)need > in->len)
         cel__buf_reserve(in, (size_t)need - in->len);
     if (in->failed)
-        end_garbage(child, "sent a frame that there is no memory for");
+        cel__child_distrust(child, "sent a frame that there is no memory for");
 }
 
 /* Reads once. Returns false when there is nothing more for now, or for ever (then child->eof). */
@@ -486,7 +492,7 @@ static bool read_once(struct child *child)
         room = in->cap - in->len > SCRATCH_SIZE ? in->cap - in->len : SCRATCH_SIZE;
         to = cel__buf_reserve(in, room);
         if (!to) {
-            end_garbage(child, "sent a frame that there is no memory for");
+            cel__child_distrust(child, "sent a frame that there is no memory for");
             return false;
         }
     }
@@ -529,12 +535,12 @@ static void on_child_poll(uv_poll_t *handle, int status, int events)
         cel__child_flush(child);
     if (status < 0 || events & UV_READABLE)
         read_child(child, MAX_READS);
-    if (child->garbage || child->eof) {
+    if (child->state != CHILD_DEAD && (child->garbage || child->eof)) {
         uv_poll_stop(&child->poll);
-        if (!child->garbage && !child->pool->zygote_gone && child->state != CHILD_DEAD)
-            cel__child_signal(child, SIGKILL); /* for one that only closed its socket */
-        if (child->pool->zygote_gone && child->state != CHILD_DEAD)
+        if (child->pool->zygote_gone)
             cel__child_exited(child, SIGKILL);
+        else if (!child->garbage)
+            cel__child_signal(child, SIGKILL); /* for one that only closed its socket */
     }
 }
 
@@ -559,7 +565,7 @@ void cel__child_steal(struct child *child)
     if (!taken.failed && taken.len > 0) {
         read_child(child, LAST_READS); /* what was sent before comes before */
         if (handle_bytes(child, cel__buf_view(&taken)) < taken.len)
-            end_garbage(child, "left a broken frame in its claim page");
+            cel__child_distrust(child, "left a broken frame in its claim page");
     }
     cel__buf_done(&taken);
 }
@@ -651,6 +657,8 @@ void cel__child_exited(struct child *child, int status)
     describe(how, sizeof how, status);
     snprintf(text, sizeof text, "exited with '%s'", how);
     read_child(child, LAST_READS);
+    if (child->state == CHILD_DEAD)
+        return; /* a callback closed the pool */
     cel__child_move(child, CHILD_DEAD);
     if (!child->garbage)
         cel__child_steal(child);

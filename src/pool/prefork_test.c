@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "core/mem.h"
 #include "pool/pool_conformance.h"
 #include "pool/zygote.h"
 
@@ -156,7 +157,7 @@ static void outcomes_before_a_stuck_request_are_told(void **state)
     held = run_request(fix, "hold", true);
     behind = run_request(fix, "echo behind", true);
     WAIT_FOR(fix, fix->ended == 5 && held->started);
-    assert_int_equal(fix->ops->room(fix->pool), 0);
+    WAIT_FOR(fix, fix->ops->room(fix->pool) == 0); /* and what waited behind it is back */
     assert_false(has_ended(behind));
     release(fix, 1);
     WAIT_FOR(fix, has_ended(behind));
@@ -491,6 +492,55 @@ static void a_child_that_does_not_read_blocks_nobody(void **state)
     free(text);
 }
 
+static void noise_in_the_socket_ends_every_request_once(void **state)
+{
+    pool_fixture *fix = prepare(4);
+    size_t losses = 0;
+
+    fixture_open(fix);
+    for (int i = 0; i < 90; i++) {
+        char command[24];
+
+        snprintf(command, sizeof command, "noise %d", i);
+        run_request(fix, command, i % 2);
+    }
+    WAIT_FOR(fix, fix->ended == 90);
+    for (size_t i = 0; i < 90; i++)
+        losses += (size_t)fix->requests[i].losses;
+    assert_in_range(losses, 1, 89);
+    print_message("%zu of 90 lost by noise\n", losses);
+    *state = fix;
+    tear_down(state);
+}
+
+static void opening_without_memory_fails_or_recovers(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n < 6; n++) {
+        pool_fixture *fix = prepare(2);
+        cel_error err = {0};
+        cel_code code;
+
+        assert_int_equal(cel__zygote_start(&fix->options.zygote, &fix->options.host, &err),
+                         CEL_OK);
+        uv_loop_init(&fix->loop);
+        uv_timer_init(&fix->loop, &fix->heartbeat);
+        fix->heartbeat.data = fix;
+        cel__mem_fail_at(n);
+        code = fix->ops->open(&fix->pool, &fix->options, &err);
+        cel__mem_fail_at(0);
+        if (code == CEL_OK)
+            run_request(fix, "echo x", true);
+        WAIT_FOR(fix, code != CEL_OK || fix->ended == 1);
+        if (code == CEL_OK)
+            fixture_close(fix);
+        else
+            fixture_finish(fix);
+        free(fix);
+        assert_int_equal(code, n <= 2 ? CEL_ENOMEM : CEL_OK);
+    }
+}
+
 static void ten_thousand_requests_survive_random_kills(void **state)
 {
     pool_fixture *fix = prepare(4);
@@ -557,6 +607,8 @@ int main(void)
         BARE(children_that_never_start_break_the_pool),
         BARE(a_hundred_deaths_within_a_second_break_the_pool),
         TWO(a_child_that_does_not_read_blocks_nobody),
+        BARE(noise_in_the_socket_ends_every_request_once),
+        BARE(opening_without_memory_fails_or_recovers),
         BARE(ten_thousand_requests_survive_random_kills),
     };
     int failed = cel__pool_conformance(&cel__prefork_pool_ops);

@@ -129,8 +129,13 @@ static int64_t watch_child(struct child *child, uint64_t now_ns)
     if (!head || child->state == CHILD_DEAD)
         return INT64_MAX;
     state = cel__claim_get(page, head->ticket);
-    if (state != CEL_CLAIM_TAKEN && state != CEL_CLAIM_CANCELED && state != CEL_CLAIM_DOOMED)
+    if (state != CEL_CLAIM_TAKEN && state != CEL_CLAIM_CANCELED && state != CEL_CLAIM_DOOMED) {
+        /* DONE comes behind the outcome's bytes: they must be here soon, unless a task wrote into its
+         * process's socket and made us wait for the rest of a frame that has none. */
+        if (state != CEL_CLAIM_QUEUED && ++child->silent_looks > CEL_SILENT_LOOKS)
+            cel__child_distrust(child, "ended a request without an outcome");
         return CEL_WATCH_MS;
+    }
     cel__prefork_started(child, head, now_ns);
     age_ns = atomic_load_explicit(&cel__claim_slot_of(page, head->ticket)->taken_ns,
                                   memory_order_relaxed);
