@@ -198,6 +198,7 @@ static void a_module_is_looked_for_where_it_may_be(void **state)
     cel_app *app;
     const char *module = getenv("TEST_MODULE");
     cel_error err = {0};
+    const char *base;
     char folder[4096], name[256];
 
     (void)state;
@@ -205,8 +206,10 @@ static void a_module_is_looked_for_where_it_may_be(void **state)
         skip();
     app = new_app(CEL_APP_OPTIONS(.broker = "memory://x"));
     setenv("TEST_MODULE_MOOD", "good", 1);
-    snprintf(folder, sizeof folder, "/nowhere::%s", module);
-    snprintf(name, sizeof name, "%s", strrchr(module, '/') + 1);
+    snprintf(folder, sizeof folder, "/nowhere::%s", module ? module : "");
+    base = strrchr(module, '/');
+    assert_non_null(base);
+    snprintf(name, sizeof name, "%s", base ? base + 1 : "");
     *strrchr(folder, '/') = '\0';
     setenv("CELERIAC_PATH", folder, 1);
     if (cel_app_load(app, name, &err) != CEL_OK)
