@@ -714,12 +714,13 @@ static void chord_as_next_step_writes_the_rest_into_its_body(void **state)
 static void group_with_a_chord_is_sent_without_a_new_size(void **state)
 {
     const cel_task_body body = {
-        .chain = CEL_VIEW("[{\"task\": \"celery.group\", \"subtask_type\": \"group\", "
-                          "\"kwargs\": {\"tasks\": "
-                          "[" O("b", "{\"task_id\": \"I2\", \"group_id\": \"G\", "
-                                     "\"group_index\": 4}") ", " S(
-                              "c") "]}, \"options\": {\"task_id\": \"G\", \"group_id\": \"G\", "
-                                   "\"chord\": " S("e") "}}]")};
+        .chain = CEL_VIEW(
+            "[{\"task\": \"celery.group\", \"subtask_type\": \"group\", "
+            "\"kwargs\": {\"tasks\": "
+            "[" O("b", "{\"task_id\": \"I2\", \"group_id\": \"G\", "
+                       "\"group_index\": 4}") ", " S("c") "]}, \"options\": {\"task_id\": "
+                                                          "\"G\", \"group_id\": \"G\", "
+                                                          "\"chord\": " S("e") "}}]")};
     const json_t *plan = follow(state, &body, "1");
 
     is(plan, "chords", "[]");
