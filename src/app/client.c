@@ -198,6 +198,7 @@ static void end_op(cel_client_op *op, cel_code code, const cel_error *err)
     if (op->waiting)
         pthread_cond_signal(&op->done_cond);
     pthread_mutex_unlock(&client->lock);
+    uv_stop(&client->loop); /* it may have ended before the poll phase of this turn, which would block */
     cel__client_op_unref(op);
 }
 
