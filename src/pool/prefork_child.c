@@ -463,7 +463,8 @@ static void keep_rest(struct child *child, cel_view bytes)
     int64_t need = cel__frame_need(bytes);
 
     if (in->ptr && bytes.ptr >= in->ptr && bytes.ptr <= in->ptr + in->len) {
-        memmove(in->ptr, bytes.ptr, bytes.len);
+        if (bytes.ptr != in->ptr) /* not for each piece of a large frame */
+            memmove(in->ptr, bytes.ptr, bytes.len);
         in->len = bytes.len;
     } else {
         cel__buf_add_view(in, bytes);

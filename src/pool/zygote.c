@@ -294,6 +294,7 @@ cel_code cel__zygote_start(cel_zygote **out, const cel_pool_host *host, cel_erro
 {
     struct zygote inside = {.host = *host, .worker = getpid()};
     cel_zygote *zygote = cel__calloc(1, sizeof *zygote);
+    sigset_t all, old;
     int pair[2];
 
     if (!zygote)
@@ -305,6 +306,8 @@ cel_code cel__zygote_start(cel_zygote **out, const cel_pool_host *host, cel_erro
     }
     fflush(NULL); /* or each child would write what is buffered once more */
     zygote->fd = pair[0];
+    sigfillset(&all); /* until the zygote has its own dispositions */
+    sigprocmask(SIG_SETMASK, &all, &old);
     zygote->pid = fork();
     if (zygote->pid == 0) {
         close(pair[0]);
@@ -312,6 +315,7 @@ cel_code cel__zygote_start(cel_zygote **out, const cel_pool_host *host, cel_erro
         inside.fd = pair[1];
         zygote_main(&inside);
     }
+    sigprocmask(SIG_SETMASK, &old, NULL);
     close(pair[1]);
     if (zygote->pid < 0) {
         cel_error_set(err, CEL_EIO, "cannot fork: %s", strerror(errno));
