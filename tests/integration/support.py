@@ -36,11 +36,10 @@ _PRIVATE = re.compile(r"^(CELERY_|CELERIAC_(?!SHARED|TEST)|CELERYD_|BROKER_|RESU
 
 
 def path_of(variable):
-    """The file that an environment variable names; the whole program is skipped without it."""
+    """The file that an environment variable names; the test is skipped without it."""
     path = os.environ.get(variable)
     if not path or not os.path.exists(path):
-        print(f"SKIP: the environment variable {variable} does not name a file: run me with `meson test`")
-        sys.exit(SKIPPED)
+        raise unittest.SkipTest(f"the environment variable {variable} does not name a file: run me with `meson test`")
     return path
 
 
@@ -275,6 +274,10 @@ class _Result(unittest.TextTestResult):
     def addSuccess(self, test):
         super().addSuccess(test)
         self._say("       OK ", test)
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        self.stream.writeln(f"[  SKIPPED ] {test.id().split('.', 1)[-1]}: {reason}")
 
     def addFailure(self, test, err):
         super().addFailure(test, err)
