@@ -230,7 +230,9 @@ static cel_pyvalue read_braces(cel_py *py)
     if (cel__py_is_op(py, ":"))
         return read_dict(py, brace, first);
     cel_pyvalue set = new_list(py);
-    if (append(py, &set, brace, first) && cel__py_is_op(py, ","))
+    if (append(py, &set, brace, first) && !cel__py_is_op(py, "}") && !cel__py_is_op(py, ","))
+        cel__py_unexpected(py, "',' or the closing bracket");
+    if (cel__py_is_op(py, ","))
         cel__py_next(py);
     read_members(py, &set, "}");
     cel__py_expect_op(py, "}");

@@ -65,7 +65,7 @@ static bool bind_name(cel_py *py, cel_view name, cel_pyvalue value, size_t nodes
     json_incref(value.json);
     json_decref(var->value.json);
     var->value = value;
-    var->nodes = nodes;
+    var->nodes = value.depth > 0 ? nodes : 1 + json_string_length(value.json) / 64;
     var->line = py->line;
     var->column = py->column;
     return true;
@@ -217,8 +217,11 @@ static cel_pyvalue read_assignment(cel_py *py, size_t nodes)
     cel__py_next(py);
     cel__py_next(py);
     bool another = cel__py_is_keyword(py);
+    size_t at = py->token.at;
     cel_pyvalue value = another ? read_assignment(py, nodes) : cel__py_right_side(py);
     py->depth--;
+    if (value.symbol)
+        cel__py_fail(py, at, "'%s' is no value", value.symbol->path);
     if (cel__py_is_good(value) && !py->failed)
         bind_name(py, target.text, value, py->nodes - nodes + 1);
     return cel__py_settle(py, value);
@@ -448,7 +451,7 @@ cel_code cel__pyread_value(json_t **out, cel_view text, cel_error *err)
     cel_pyvalue value = nothing;
     cel_code code = CEL_OK;
 
-    if (check_text(&py) && cel__py_next_line(&py))
+    if (check_text(&py) && cel__py_next(&py))
         value = cel__py_right_side(&py);
     while (!py.failed && py.token.kind == CEL_PY_NEWLINE)
         cel__py_next_line(&py);
