@@ -139,6 +139,7 @@ static void shut_engine(cel_engine *engine)
     engine->shut = true;
     uv_close((uv_handle_t *)&engine->prepare, handle_closed);
     uv_close((uv_handle_t *)&engine->check, handle_closed);
+    uv_close((uv_handle_t *)&engine->idle, handle_closed);
     uv_close((uv_handle_t *)&engine->async, handle_closed);
     uv_close((uv_handle_t *)&engine->timer, handle_closed);
     if (engine->has_poll)
@@ -181,27 +182,44 @@ static void advance_close(cel_engine *engine)
 
 /* ---- the loop's handles ---- */
 
-/* A done() may submit more: that is run at once, for the poll phase after a prepare would block; but not for ever. */
-static void end_of_turn(cel_engine *engine)
+static void on_idle(uv_idle_t *handle)
 {
-    if (engine->in_flush)
-        return;
-    engine->in_flush = true;
+    (void)handle;
+}
+
+/* Hands over what was submitted, inline: runs it and calls done(), which may submit more. Returns whether anything has happened. */
+static bool run_turns(cel_engine *engine)
+{
+    bool busy = false;
+
     for (int rounds = 0; rounds < 4; rounds++) {
         cel__closer *closers = engine->closers;
         engine->closers = NULL;
+        busy |= engine->turn.first || closers;
         cel__engine_flush(engine);
         call_closers(closers);
         advance_close(engine);
         if (!engine->turn.first && !engine->closers)
             break;
     }
+    return busy;
+}
+
+static void end_of_turn(cel_engine *engine, bool before_poll)
+{
+    if (engine->in_flush)
+        return;
+    engine->in_flush = true;
+    bool busy = run_turns(engine);
     engine->in_flush = false;
     if (engine->shut)
         return;
-    if (engine->turn.first || engine->closers)
-        uv_async_send(&engine->async);
+    /* Callbacks have run: who drives the loop step by step must get it back, and what is left over must be run. */
+    if (before_poll && busy && (!engine->threaded || engine->turn.first || engine->closers))
+        uv_idle_start(&engine->idle, on_idle);
     else
+        uv_idle_stop(&engine->idle);
+    if (!engine->turn.first && !engine->closers)
         uv_unref((uv_handle_t *)&engine->prepare);
     if (engine->in_flight == 0 && !engine->closing)
         uv_unref((uv_handle_t *)&engine->async);
@@ -209,12 +227,12 @@ static void end_of_turn(cel_engine *engine)
 
 static void on_prepare(uv_prepare_t *handle)
 {
-    end_of_turn(handle->data);
+    end_of_turn(handle->data, true);
 }
 
 static void on_check(uv_check_t *handle)
 {
-    end_of_turn(handle->data);
+    end_of_turn(handle->data, false);
 }
 
 static void on_async(uv_async_t *handle)
@@ -251,6 +269,8 @@ static cel_code start_handles(cel_engine *engine, cel_error *err)
     init_handle(engine, (uv_handle_t *)&engine->prepare);
     uv_check_init(engine->loop, &engine->check);
     init_handle(engine, (uv_handle_t *)&engine->check);
+    uv_idle_init(engine->loop, &engine->idle);
+    init_handle(engine, (uv_handle_t *)&engine->idle);
     uv_timer_init(engine->loop, &engine->timer);
     init_handle(engine, (uv_handle_t *)&engine->timer);
     if (cel__bell_fd(engine->bell) >= 0) {

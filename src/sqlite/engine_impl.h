@@ -12,8 +12,6 @@
 #include "sqlite/owner.h"
 #include "sqlite/process.h"
 
-#define CEL_ENGINE_HANDLES 5
-
 typedef struct cel__op_list {
     cel_engine_op *first, *last;
 } cel__op_list;
@@ -65,6 +63,7 @@ struct cel_engine {
     bool in_flush;
     uv_prepare_t prepare;
     uv_check_t check;
+    uv_idle_t idle; /* started to keep the poll phase from waiting */
     uv_async_t async;
     uv_poll_t poll;
     uv_timer_t timer;

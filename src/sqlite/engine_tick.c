@@ -64,6 +64,25 @@ static cel_code free_orphans(cel_engine *engine, cel_error *err)
     return CEL_OK;
 }
 
+static void drop_owner(cel_engine *engine)
+{
+    if (engine->owner)
+        cel__ledger_remove(engine->run_dir, engine->owner);
+    cel__ledger_unref(engine->ledger);
+    engine->ledger = NULL;
+    engine->owner = 0;
+    engine->owner_fresh = false;
+    atomic_store(&engine->owner_seen, 0);
+}
+
+static void lose_owner(cel_engine *engine)
+{
+    cel__err(engine->log,
+             "sqlite: the lease of owner %lld was lost: others have taken over its messages",
+             (long long)engine->owner);
+    drop_owner(engine);
+}
+
 /* The ledgers go with this transaction's commit or stay without harm: an owner's number is never used again. */
 static cel_code clean_up_at_start(cel_engine *engine, cel_error *err)
 {
@@ -82,10 +101,32 @@ static cel_code clean_up_at_start(cel_engine *engine, cel_error *err)
     return code;
 }
 
+/* What is claimed for an owner without a row would be anybody's. */
+static cel_code check_owner(cel_engine *engine, cel_error *err)
+{
+    static const char sql[] = "SELECT 1 FROM owner WHERE id=?";
+    sqlite3_stmt *stmt = cel__conn_stmt_get(&engine->conn, sql, err);
+    bool row = false;
+
+    if (!stmt)
+        return CEL_EIO;
+    sqlite3_bind_int64(stmt, 1, engine->owner);
+    cel_code code = cel__conn_step(&engine->conn, stmt, &row, err);
+    sqlite3_reset(stmt);
+    if (code == CEL_OK && !row)
+        lose_owner(engine);
+    return code;
+}
+
 cel_code cel__engine_owner(cel_engine *engine, int64_t *owner, cel_error *err)
 {
     int64_t made;
 
+    if (engine->owner != 0 && !engine->owner_fresh) {
+        cel_code code = check_owner(engine, err);
+        if (code != CEL_OK)
+            return code;
+    }
     if (engine->owner == 0) {
         cel_code code = clean_up_at_start(engine, err);
         if (code == CEL_OK)
@@ -114,17 +155,6 @@ void cel__engine_owner_committed(cel_engine *engine)
     atomic_store(&engine->owner_seen, engine->owner);
 }
 
-static void drop_owner(cel_engine *engine)
-{
-    if (engine->owner)
-        cel__ledger_remove(engine->run_dir, engine->owner);
-    cel__ledger_unref(engine->ledger);
-    engine->ledger = NULL;
-    engine->owner = 0;
-    engine->owner_fresh = false;
-    atomic_store(&engine->owner_seen, 0);
-}
-
 void cel__engine_owner_rolled_back(cel_engine *engine)
 {
     drop_owner(engine);
@@ -143,11 +173,7 @@ static cel_code renew(cel_engine *engine, cel__tick_op *tick)
         cel__owner_renew(&engine->conn, engine->owner, until_ms, &kept, &tick->op.err);
     if (code == CEL_OK && !kept) {
         tick->lease_lost = true;
-        cel__err(
-            engine->log,
-            "sqlite: the lease of owner %lld was lost: others have taken over its messages",
-            (long long)engine->owner);
-        drop_owner(engine);
+        lose_owner(engine);
     }
     return code;
 }
