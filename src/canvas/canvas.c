@@ -1,6 +1,8 @@
 /* canvas.c - the public face of the planner: plans, and what each occasion puts into one. */
 #include "canvas/canvas.h"
 
+#include <assert.h>
+
 #include "canvas/plan.h"
 #include "core/mem.h"
 
@@ -148,6 +150,8 @@ static void set_children(cel__planner *planner, cel__buf *children)
 /* What the context gives. */
 static cel__given given_context(const cel_canvas_context *context)
 {
+    assert(!context->partial_args.ptr || context->partial_args.len >= 2);
+    assert(!context->partial_args.ptr || context->partial_args.ptr[0] == '[');
     return (cel__given){.partial_args = context->partial_args,
                         .partial_kwargs = cel__value_json(context->partial_kwargs),
                         .root_id = context->root_id,
@@ -212,13 +216,15 @@ cel_code cel__canvas_apply(cel_plan **out,
 
 /* ---- what follows a task ---- */
 
-/* Returns [value] as a text. */
+/* Returns [value] as a text; [null] if it is absent. */
 static cel_view array_of(cel__planner *planner, cel_view value)
 {
     char *text;
 
     if (planner->code != CEL_OK)
         return (cel_view){0};
+    if (!value.ptr)
+        return CEL_VIEW("[null]");
     text = cel__slab_text(planner->slab, value.len + 2);
     if (!text) {
         cel__planner_nomem(planner);

@@ -1,20 +1,18 @@
-/* canvas_vectors_test.c - the planner against what Celery 5.2.6 published (tests/vectors/canvas.json).
+/* canvas_vectors_test.c - the planner against what Celery 5.2.6 published
+ * (tests/vectors/canvas.json).
  *
- * What differs on purpose is taken out of both sides by forgive() and forgive_message(); everything
- * else must be equal. The differences:
+ * What differs on purpose is taken out of both sides by forgive() and forgive_message();
+ * everything else must be equal. The differences:
  *  - options that are null, and an empty `chain`, are left out;
- *  - a chain as a chord's body says its last step's id as options.task_id, as Celery does from 5.6 on;
- *  - the parts of a chord or group that is sent later do not repeat the chord's body: they get it
- *    when they are sent, in all versions;
+ *  - a chain as a chord's body says its last step's id as options.task_id, as Celery does from
+ *    5.6 on;
+ *  - the parts of a chord or group that is sent later do not repeat the chord's body: they get
+ *    it when they are sent, in all versions;
  *  - members of a plain group have a group_index, as from 5.3.4 on;
  *  - a lone link or link_error in a signature is a list of one;
  *  - 5.2 leaves add_to_parent: false in the body of a chord that is part of another;
  *  - what exceptions[] names. */
-#include <stdlib.h>
-
 #include "canvas/test_plan.h"
-
-static unsigned counter;
 
 /* Cases of which one member is not compared. */
 static const struct {
@@ -106,7 +104,8 @@ static void forgive(json_t *json)
     json_array_foreach(json, i, value) forgive(value);
 }
 
-/* The size of the chord that a message is a part of; null if of none. `sizes`: [[gid, size]...]. */
+/* The size of the chord that a message is a part of; null if of none. `sizes`: [[gid,
+ * size]...]. */
 static json_t *size_of(const json_t *message, const json_t *sizes)
 {
     const char *gid = json_string_value(json_object_get(message, "group"));

@@ -1,9 +1,10 @@
 /* expand.c - freezing and sending signatures.
  *
- * To *freeze* is to fix the ids of what will be sent later, by a worker, from the text of the signature. To
- * *expand* is to send now: what runs first becomes messages, what follows is frozen and goes into them.
- * A place in a group and a chord belongs to what runs last in a part: the last step of a chain, the body
- * of a chord. The text of a chord's body is made once; the messages of all parts share it. */
+ * To *freeze* is to fix the ids of what will be sent later, by a worker, from the text of the
+ * signature. To *expand* is to send now: what runs first becomes messages, what follows is
+ * frozen and goes into them. A place in a group and a chord belongs to what runs last in a
+ * part: the last step of a chain, the body of a chord. The text of a chord's body is made
+ * once; the messages of all parts share it. */
 #include "canvas/plan.h"
 
 static cel__handle *freeze(cel__planner *planner, cel__sig *sig, const cel__given *given);
@@ -73,8 +74,8 @@ static cel__handle *freeze_task(cel__planner *planner, cel__sig *sig, const cel_
     return new_handle(planner, sig->task_id);
 }
 
-/* Freezes the steps `from` to the last, the last one first. Returns the handle of the last; *first is
- * that of the step `from`. */
+/* Freezes the steps `from` to the last, the last one first. Returns the handle of the last;
+ * *first is that of the step `from`. */
 static cel__handle *freeze_steps(cel__planner *planner,
                                  cel__sig *chain,
                                  size_t from,
@@ -112,8 +113,8 @@ static cel__handle *freeze_chain(cel__planner *planner, cel__sig *sig, const cel
     return last;
 }
 
-/* Freezes the parts of a group or header; `group_id` only goes into them if they belong to a chord
- * outside: their own group's id is what they will be sent with. */
+/* Freezes the parts of a group or header; `group_id` only goes into them if they belong to a
+ * chord outside: their own group's id is what they will be sent with. */
 static cel__handle *
 freeze_parts(cel__planner *planner, cel__sig *sig, cel_view gid, cel__given inner)
 {
@@ -201,8 +202,9 @@ expand_task(cel__planner *planner, cel__sig *sig, const cel__given *given, cel__
     return planner->code;
 }
 
-/* What is given to the first step of a chain or to every part of a group or header: what is given to the
- * whole, without its ids, callbacks and place, and the options and arguments that the whole has. */
+/* What is given to the first step of a chain or to every part of a group or header: what is
+ * given to the whole, without its ids, callbacks and place, and the options and arguments that
+ * the whole has. */
 static cel__given hand_down(cel__planner *planner, const cel__sig *sig, const cel__given *given)
 {
     cel__given inner = {.partial_args = given->partial_args,

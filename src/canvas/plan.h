@@ -1,4 +1,5 @@
-/* plan.h - the inside of a plan, and how one is made: sig.h gives signatures, expand.c sends them. */
+/* plan.h - the inside of a plan, and how one is made: sig.h gives signatures, expand.c sends
+ * them. */
 #ifndef CEL_CANVAS_PLAN_H
 #define CEL_CANVAS_PLAN_H
 
@@ -26,7 +27,8 @@ struct cel__handle {
     bool group;
 };
 
-/* What the sender of a signature says about it, beside the context. Absent views and -1: nothing. */
+/* What the sender of a signature says about it, beside the context. Absent views and -1:
+ * nothing. */
 typedef struct cel__given {
     cel_view partial_args; /* array text */
     cel__value partial_kwargs;
@@ -38,8 +40,8 @@ typedef struct cel__given {
     cel__options rest;
 } cel__given;
 
-/* Both handles of what was sent: of the whole, and of what runs first, which becomes a child of the
- * sending task (NULL: nothing does). */
+/* Both handles of what was sent: of the whole, and of what runs first, which becomes a child
+ * of the sending task (NULL: nothing does). */
 typedef struct cel__sent {
     cel__handle *whole;
     cel__handle *child;
@@ -55,8 +57,8 @@ void cel__new_id(cel__planner *planner, cel_view *out);
 /* Adds the message of a plain signature, whose id is set, to the plan. */
 cel_code cel__emit(cel__planner *planner, const cel__sig *sig, const cel__given *given);
 
-/* Appends a handle as a result tuple; without its parent if `alone`. Parents and parts that lie too deep for
- * a reader are left out. */
+/* Appends a handle as a result tuple; without its parent if `alone`. Parents and parts that
+ * lie too deep for a reader are left out. */
 void cel__handle_dump(cel__buf *buf, const cel__handle *handle, bool alone);
 
 /* Makes room for one more element of `size` bytes in a heap array. */

@@ -3,6 +3,8 @@
 
 #include "core/json.h"
 
+#define ONCE_MAX 64 /* callbacks beyond which nobody looks whether they are there twice */
+
 /* Returns what is between the brackets of an array's text, without white space around it. */
 static cel_view inside(cel_view array)
 {
@@ -39,6 +41,19 @@ cel_view cel__array_join(cel__planner *planner, cel_view a, cel_view b)
     return (cel_view){text, left.len + right.len + 4};
 }
 
+/* Whether an array has so many elements that to compare each with each would take too long. */
+static bool is_long(cel_view array)
+{
+    cel_jscan scan;
+    cel_jvalue element;
+    int count = 0;
+
+    cel__jscan_array(&scan, (cel_jvalue){CEL_JSON_ARRAY, array});
+    while (count <= ONCE_MAX && cel__jscan_next(&scan, &element))
+        count++;
+    return count > ONCE_MAX;
+}
+
 static bool contains(cel_view array, cel_view element)
 {
     cel_jscan scan;
@@ -63,6 +78,8 @@ cel_view cel__array_join_once(cel__planner *planner, cel_view a, cel_view b)
         return a.ptr ? a : b;
     if (cel__view_eq(a, b))
         return a;
+    if (is_long(b))
+        return cel__array_join(planner, a, b);
     cel__buf_reset(&planner->slab->scratch);
     cel__buf_add(&planner->slab->scratch, a.ptr, a.len - 1);
     cel__jscan_array(&scan, (cel_jvalue){CEL_JSON_ARRAY, b});

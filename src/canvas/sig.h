@@ -1,10 +1,10 @@
 /* sig.h - signatures taken apart: what the planner works on.
  *
- * Loading normalises: nested chains are spliced, nested groups flattened, a group of one inside a
- * chain becomes its member, a group before a step becomes a chord with that step as its body, and a
- * step after a chord goes into the chord's body (Celery does these when signatures are joined with
- * `|`). Freezing gives ids to all that will be sent later. A struct sig is the planner's own and may be
- * changed; the signature it was made of is not. */
+ * Loading normalises: nested chains are spliced, nested groups flattened, a group of one
+ * inside a chain becomes its member, a group before a step becomes a chord with that step as
+ * its body, and a step after a chord goes into the chord's body (Celery does these when
+ * signatures are joined with `|`). Freezing gives ids to all that will be sent later. A struct
+ * sig is the planner's own and may be changed; the signature it was made of is not. */
 #ifndef CEL_CANVAS_SIG_H
 #define CEL_CANVAS_SIG_H
 
@@ -87,21 +87,23 @@ cel_code cel__sig_add_flat(cel__planner *planner, cel__sig *group, cel__sig *par
  * unset. `whose` names them in messages. */
 cel_code cel__sig_load_options(cel__planner *planner, cel__sig *sig, cel__value value);
 
-/* Returns the options of `own` overridden by those of `over` (Celery's Signature._merge): nulls do
- * not override, and neither do stamps that `own` has. */
+/* Returns the options of `own` overridden by those of `over` (Celery's Signature._merge):
+ * nulls do not override, and neither do stamps that `own` has. */
 cel__options cel__options_merge(cel__planner *planner, cel__options own, cel__options over);
 
-/* Return `a` and `b`, array texts or absent, as one array; absent if both are. With `once`, elements of
- * `b` that are in `a` already are left out. */
+/* Return `a` and `b`, array texts or absent, as one array; absent if both are. With `once`,
+ * elements of `b` that are in `a` already are left out, unless there are very many. */
 cel_view cel__array_join(cel__planner *planner, cel_view a, cel_view b);
 cel_view cel__array_join_once(cel__planner *planner, cel_view a, cel_view b);
 
-/* Adds callbacks (array text or absent) where they belong: to a task itself, to the last step of a
- * chain, to every member of a group, to the body of a chord; errbacks to every step of a chain. */
+/* Adds callbacks (array text or absent) where they belong: to a task itself, to the last step
+ * of a chain, to every member of a group, to the body of a chord; errbacks to every step of a
+ * chain. */
 void cel__sig_link(cel__planner *planner, cel__sig *sig, cel_view callbacks);
 void cel__sig_link_error(cel__planner *planner, cel__sig *sig, cel_view errbacks);
 
-/* Returns how many tasks end for a chord when `sig` is in its header: the _descend() of Celery. */
+/* Returns how many tasks end for a chord when `sig` is in its header: the _descend() of
+ * Celery. */
 int64_t cel__sig_leaves(const cel__sig *sig);
 
 /* Appends the signature in Celery's form. Of a chord the header is written as a group. */

@@ -1,7 +1,7 @@
 /* sig_load.c - from JSON to struct sig, and the rewriting that `|` does in Celery.
  *
- * Nothing is believed: every member may have any type. Depth is bounded by CEL_SIG_DEPTH, the number of
- * signatures by CEL_SIG_TOTAL. */
+ * Nothing is believed: every member may have any type. Depth is bounded by CEL_SIG_DEPTH, the
+ * number of signatures by CEL_SIG_TOTAL. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -265,8 +265,8 @@ static void give_place(cel__sig *sig, cel_view group_id, cel_view chord, int64_t
         sig->group_index = group_index;
 }
 
-/* Gives `sig` what `outer`, a group or chain that goes away, would have handed to it. `first`: outer's
- * own arguments are for this member. */
+/* Gives `sig` what `outer`, a group or chain that goes away, would have handed to it. `first`:
+ * outer's own arguments are for this member. */
 static void absorb(cel__planner *planner, cel__sig *sig, const cel__sig *outer, bool first)
 {
     bool group = outer->kind == CEL_SIG_GROUP;
@@ -337,8 +337,8 @@ static cel__sig *chord_of(cel__planner *planner, cel__sig *group, cel__sig *body
     return chord;
 }
 
-/* Appends `sig` to a chain that ends in a group: together they are a chord, which goes into the body of the
- * chord before it, if there is one. */
+/* Appends `sig` to a chain that ends in a group: together they are a chord, which goes into
+ * the body of the chord before it, if there is one. */
 static cel_code upgrade(cel__planner *planner, cel__sig *chain, cel__sig *sig)
 {
     cel__sig *chord = chord_of(planner, chain->parts[chain->count - 1], sig);
@@ -536,8 +536,8 @@ static cel_code load_chain(cel__planner *planner, cel__sig *chain, cel__value ta
     return CEL_OK;
 }
 
-/* The header of a chord that was frozen inside a chain is a group with the id of the chord; any other
- * single signature counts as a group of one. */
+/* The header of a chord that was frozen inside a chain is a group with the id of the chord;
+ * any other single signature counts as a group of one. */
 static cel_code load_header(cel__planner *planner, cel__sig *chord, cel__value value, int depth)
 {
     cel__sig *header;
@@ -579,7 +579,7 @@ static cel_code load_chord(cel__planner *planner,
         return cel__planner_invalid(planner, "a chord has no body");
     if (load_sig(planner, kwargs->body, depth + 1, &chord->body) != CEL_OK)
         return planner->code;
-    /* A frozen chord has its group's id as its own; else it is the one that its body shall have. */
+    /* A frozen chord has its group's id as its own; else it is the one for its body. */
     if (has_id(chord->body)) {
         if (!chord->gid.ptr)
             chord->gid = chord->task_id;

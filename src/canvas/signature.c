@@ -1,6 +1,8 @@
-/* signature.c - signatures as the user builds them: a jansson object in Celery's form and no more.
+/* signature.c - signatures as the user builds them: a jansson object in Celery's form and no
+ * more.
  *
- * Nothing is normalised here: what `|` does in Celery is done when the signature is sent (sig_load.c). */
+ * Nothing is normalised here: what `|` does in Celery is done when the signature is sent
+ * (sig_load.c). */
 #include "celeriac/signature.h"
 
 #include <stdarg.h>
@@ -231,7 +233,8 @@ static cel_signature *changed(cel_signature *signature, bool done)
     return NULL;
 }
 
-/* Returns the parts that side by side make up a group or a chord's header; NULL if `json` is neither. */
+/* Returns the parts that side by side make up a group or a chord's header; NULL if `json` is
+ * neither. */
 static json_t *side_by_side(const json_t *json)
 {
     json_t *header = get_kwarg(json, "header");
@@ -345,7 +348,8 @@ cel_signature *cel_signature_link_error(cel_signature *signature, cel_signature 
 
 /* ---- from outside ---- */
 
-/* Checks the frame; what is inside is checked when it is sent. Missing members get their defaults. */
+/* Checks the frame; what is inside is checked when it is sent. Missing members get their
+ * defaults. */
 static cel_code complete(json_t *json, cel_error *err)
 {
     const char *task = json_string_value(json_object_get(json, "task"));

@@ -5,7 +5,7 @@
 #include "core/mem.h"
 
 /* Checks the JSON form and frees the signature. */
-static void is(cel_signature *signature, const char *expected)
+static void form_is(cel_signature *signature, const char *expected)
 {
     json_t *want = test_load(expected);
     const json_t *json = cel_signature_json(signature);
@@ -19,56 +19,59 @@ static void is(cel_signature *signature, const char *expected)
     cel_signature_free(signature);
 }
 
-#define REST "\"options\": {}, \"subtask_type\": null, \"immutable\": false}"
-#define A    "{\"task\": \"a\", \"args\": [], \"kwargs\": {}, " REST
-#define B    "{\"task\": \"b\", \"args\": [], \"kwargs\": {}, " REST
+#define REST  "\"options\": {}, \"subtask_type\": null, \"immutable\": false}"
+#define SIG_A "{\"task\": \"a\", \"args\": [], \"kwargs\": {}, " REST
+#define SIG_B "{\"task\": \"b\", \"args\": [], \"kwargs\": {}, " REST
 #define LINKED(key)                                                                            \
-    "{\"task\": \"a\", \"args\": [], \"kwargs\": {}, \"options\": {\"" key "\": [" B           \
+    "{\"task\": \"a\", \"args\": [], \"kwargs\": {}, \"options\": {\"" key "\": [" SIG_B       \
     "]}, \"subtask_type\": null, \"immutable\": false}"
 
 static void signature_has_all_six_members(void **state)
 {
     (void)state;
-    is(cel_signature_new("a", NULL, NULL), A);
-    is(cel_sig("add", "[i,i]", 2, 3),
-       "{\"task\": \"add\", \"args\": [2, 3], \"kwargs\": {}, " REST);
-    is(cel_signature_new("a", NULL, json_pack("{s:i}", "x", 1)),
-       "{\"task\": \"a\", \"args\": [], \"kwargs\": {\"x\": 1}, " REST);
+    form_is(cel_signature_new("a", NULL, NULL), SIG_A);
+    form_is(cel_sig("add", "[i,i]", 2, 3),
+            "{\"task\": \"add\", \"args\": [2, 3], \"kwargs\": {}, " REST);
+    form_is(cel_signature_new("a", NULL, json_pack("{s:i}", "x", 1)),
+            "{\"task\": \"a\", \"args\": [], \"kwargs\": {\"x\": 1}, " REST);
 }
 
 static void canvas_has_the_shape_of_celery(void **state)
 {
     (void)state;
-    is(CEL_CHAIN(cel_sig("a", NULL), cel_sig("b", NULL)),
-       "{\"task\":\"celery.chain\",\"args\":[],\"kwargs\":{\"tasks\":[" A ", " B
-       "]},\"options\":{},\"subtask_type\":\"chain\",\"immutable\":false}");
-    is(CEL_GROUP(cel_sig("a", NULL), cel_sig("b", NULL)),
-       "{\"task\":\"celery.group\",\"args\":[],\"kwargs\":{\"tasks\":[" A ", " B
-       "]},\"options\":{},\"subtask_type\":\"group\",\"immutable\":false}");
-    is(CEL_CHORD(CEL_GROUP(cel_sig("a", NULL), cel_sig("b", NULL)), cel_sig("b", NULL)),
-       "{\"task\":\"celery.chord\",\"args\":[],\"kwargs\":{\"kwargs\":{},\"header\":[" A ", " B
-       "],\"body\":" B "},\"options\":{},\"subtask_type\":\"chord\",\"immutable\":false}");
-    is(CEL_CHORD(cel_sig("a", NULL), cel_sig("b", NULL)),
-       "{\"task\":\"celery.chord\",\"args\":[],\"kwargs\":{\"kwargs\":{},\"header\":[" A
-       "],\"body\":" B "},\"options\":{},\"subtask_type\":\"chord\",\"immutable\":false}");
-    is(cel_group(0, NULL),
-       "{\"task\":\"celery.group\",\"args\":[],\"kwargs\":{\"tasks\":[]},\"options\":{},"
-       "\"subtask_type\":\"group\",\"immutable\":false}");
+    form_is(CEL_CHAIN(cel_sig("a", NULL), cel_sig("b", NULL)),
+            "{\"task\":\"celery.chain\",\"args\":[],\"kwargs\":{\"tasks\":[" SIG_A ", " SIG_B
+            "]},\"options\":{},\"subtask_type\":\"chain\",\"immutable\":false}");
+    form_is(CEL_GROUP(cel_sig("a", NULL), cel_sig("b", NULL)),
+            "{\"task\":\"celery.group\",\"args\":[],\"kwargs\":{\"tasks\":[" SIG_A ", " SIG_B
+            "]},\"options\":{},\"subtask_type\":\"group\",\"immutable\":false}");
+    form_is(
+        CEL_CHORD(CEL_GROUP(cel_sig("a", NULL), cel_sig("b", NULL)), cel_sig("b", NULL)),
+        "{\"task\":\"celery.chord\",\"args\":[],\"kwargs\":{\"kwargs\":{},\"header\":[" SIG_A
+        ", " SIG_B "],\"body\":" SIG_B
+        "},\"options\":{},\"subtask_type\":\"chord\",\"immutable\":false}");
+    form_is(
+        CEL_CHORD(cel_sig("a", NULL), cel_sig("b", NULL)),
+        "{\"task\":\"celery.chord\",\"args\":[],\"kwargs\":{\"kwargs\":{},\"header\":[" SIG_A
+        "],\"body\":" SIG_B "},\"options\":{},\"subtask_type\":\"chord\",\"immutable\":false}");
+    form_is(cel_group(0, NULL),
+            "{\"task\":\"celery.group\",\"args\":[],\"kwargs\":{\"tasks\":[]},\"options\":{},"
+            "\"subtask_type\":\"group\",\"immutable\":false}");
 }
 
 static void maps_and_chunks_have_the_shape_of_celery(void **state)
 {
     (void)state;
-    is(cel_map("a", json_pack("[i,i]", 1, 2)),
-       "{\"task\":\"celery.map\",\"args\":[],\"kwargs\":{\"task\":" A
-       ",\"it\":[1,2]},\"options\":{},\"subtask_type\":null,\"immutable\":true}");
-    is(cel_chunks("a", json_pack("[[i],[i],[i]]", 1, 2, 3), 2),
-       "{\"task\":\"celery.group\",\"args\":[],\"kwargs\":{\"tasks\":["
-       "{\"task\":\"celery.starmap\",\"args\":[],\"kwargs\":{\"task\":" A
-       ",\"it\":[[1],[2]]},\"options\":{},\"subtask_type\":null,\"immutable\":true},"
-       "{\"task\":\"celery.starmap\",\"args\":[],\"kwargs\":{\"task\":" A
-       ",\"it\":[[3]]},\"options\":{},\"subtask_type\":null,\"immutable\":true}"
-       "]},\"options\":{},\"subtask_type\":\"group\",\"immutable\":false}");
+    form_is(cel_map("a", json_pack("[i,i]", 1, 2)),
+            "{\"task\":\"celery.map\",\"args\":[],\"kwargs\":{\"task\":" SIG_A
+            ",\"it\":[1,2]},\"options\":{},\"subtask_type\":null,\"immutable\":true}");
+    form_is(cel_chunks("a", json_pack("[[i],[i],[i]]", 1, 2, 3), 2),
+            "{\"task\":\"celery.group\",\"args\":[],\"kwargs\":{\"tasks\":["
+            "{\"task\":\"celery.starmap\",\"args\":[],\"kwargs\":{\"task\":" SIG_A
+            ",\"it\":[[1],[2]]},\"options\":{},\"subtask_type\":null,\"immutable\":true},"
+            "{\"task\":\"celery.starmap\",\"args\":[],\"kwargs\":{\"task\":" SIG_A
+            ",\"it\":[[3]]},\"options\":{},\"subtask_type\":null,\"immutable\":true}"
+            "]},\"options\":{},\"subtask_type\":\"group\",\"immutable\":false}");
     assert_null(cel_chunks("a", json_array(), 0));
     assert_null(cel_map("a", json_object()));
     cel_signature_free(cel_chunks("a", json_pack("[[i]]", 1), SIZE_MAX));
@@ -84,7 +87,7 @@ static void options_are_set_and_removed(void **state)
         json_string_value(json_object_get(
             json_object_get(cel_signature_json(signature), "options"), "queue")),
         "q");
-    is(cel_signature_set(signature, "queue", NULL), A);
+    form_is(cel_signature_set(signature, "queue", NULL), SIG_A);
     assert_null(cel_signature_set(NULL, "queue", json_string("q")));
     assert_null(cel_signature_set(cel_sig("a", NULL), NULL, json_string("q")));
 }
@@ -107,18 +110,20 @@ static void immutable_reaches_the_members_of_groups_and_headers(void **state)
 static void links_go_where_the_canvas_ends(void **state)
 {
     (void)state;
-    is(cel_signature_link(cel_sig("a", NULL), cel_sig("b", NULL)), LINKED("link"));
-    is(cel_signature_link(cel_signature_link(cel_sig("a", NULL), cel_sig("b", NULL)),
-                          cel_sig("b", NULL)),
-       LINKED("link"));
-    is(cel_signature_link_error(CEL_GROUP(cel_sig("a", NULL)), cel_sig("b", NULL)),
-       "{\"task\":\"celery.group\",\"args\":[],\"kwargs\":{\"tasks\":[" LINKED(
-           "link_error") "]},\"options\":{},\"subtask_type\":\"group\",\"immutable\":false}");
-    is(cel_signature_link(CEL_CHORD(cel_sig("b", NULL), cel_sig("a", NULL)),
-                          cel_sig("b", NULL)),
-       "{\"task\":\"celery.chord\",\"args\":[],\"kwargs\":{\"kwargs\":{},\"header\":[" B
-       "],\"body\":" LINKED(
-           "link") "},\"options\":{},\"subtask_type\":\"chord\",\"immutable\":false}");
+    form_is(cel_signature_link(cel_sig("a", NULL), cel_sig("b", NULL)), LINKED("link"));
+    form_is(cel_signature_link(cel_signature_link(cel_sig("a", NULL), cel_sig("b", NULL)),
+                               cel_sig("b", NULL)),
+            LINKED("link"));
+    form_is(
+        cel_signature_link_error(CEL_GROUP(cel_sig("a", NULL)), cel_sig("b", NULL)),
+        "{\"task\":\"celery.group\",\"args\":[],\"kwargs\":{\"tasks\":[" LINKED(
+            "link_error") "]},\"options\":{},\"subtask_type\":\"group\",\"immutable\":false}");
+    form_is(
+        cel_signature_link(CEL_CHORD(cel_sig("b", NULL), cel_sig("a", NULL)),
+                           cel_sig("b", NULL)),
+        "{\"task\":\"celery.chord\",\"args\":[],\"kwargs\":{\"kwargs\":{},\"header\":[" SIG_B
+        "],\"body\":" LINKED(
+            "link") "},\"options\":{},\"subtask_type\":\"chord\",\"immutable\":false}");
 }
 
 static void nonsense_gives_null_and_leaks_nothing(void **state)
@@ -148,7 +153,7 @@ static void copy_is_deep(void **state)
 
     (void)state;
     copy = cel_signature_immutable(copy);
-    is(signature, A);
+    form_is(signature, SIG_A);
     cel_signature_free(copy);
 }
 
@@ -170,7 +175,7 @@ static void json_form_is_completed_and_checked(void **state)
 
     (void)state;
     assert_int_equal(cel_signature_from_json(&signature, json, &err), CEL_OK);
-    is(signature, A);
+    form_is(signature, SIG_A);
     json_decref(json);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         json = test_load(bad[i]);

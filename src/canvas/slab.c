@@ -26,13 +26,14 @@ static bool add_chunk(cel__slab *slab, size_t need)
         size = CHUNK_MAX;
     if (size < need)
         size = need;
-    if (size > SIZE_MAX - sizeof *chunk)
+    if (size > CEL_SLAB_MAX - slab->size)
         return false;
     chunk = cel__malloc(sizeof *chunk + size);
     if (!chunk)
         return false;
     *chunk = (struct cel__chunk){.next = slab->chunks, .size = size};
     slab->chunks = chunk;
+    slab->size += size;
     slab->at = (char *)(chunk + 1);
     slab->end = slab->at + size;
     return true;

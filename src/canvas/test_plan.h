@@ -1,4 +1,5 @@
-/* test_plan.h - what tests of the planner share: counted ids, and a plan as one JSON document. */
+/* test_plan.h - what tests of the planner share: counted ids, and a plan as one JSON document.
+ */
 #ifndef CEL_CANVAS_TEST_PLAN_H
 #define CEL_CANVAS_TEST_PLAN_H
 
@@ -8,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -145,7 +147,8 @@ static inline void test_relabel(char *text)
     free(seen);
 }
 
-/* Returns the JSON with sorted keys, without spaces and with its ids relabelled; free() it. Takes. */
+/* Returns the JSON with sorted keys, without spaces and with its ids relabelled; free() it.
+ * Takes. */
 static inline char *test_canonical(json_t *json)
 {
     char *text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
@@ -154,6 +157,141 @@ static inline char *test_canonical(json_t *json)
     json_decref(json);
     test_relabel(text);
     return text;
+}
+
+#define S(name)                                                                                \
+    "{\"task\": \"" name "\", \"args\": [], \"kwargs\": {}, \"options\": {}, "                 \
+    "\"subtask_type\": null, \"immutable\": false}"
+#define A(name, args)    "{\"task\": \"" name "\", \"args\": " args "}"
+#define O(name, options) "{\"task\": \"" name "\", \"options\": " options "}"
+#define CHAIN(parts)                                                                           \
+    "{\"task\": \"celery.chain\", \"subtask_type\": \"chain\", "                               \
+    "\"kwargs\": {\"tasks\": [" parts "]}}"
+#define GROUP(parts)                                                                           \
+    "{\"task\": \"celery.group\", \"subtask_type\": \"group\", "                               \
+    "\"kwargs\": {\"tasks\": [" parts "]}}"
+#define CHORD(header, body)                                                                    \
+    "{\"task\": \"celery.chord\", \"subtask_type\": \"chord\", "                               \
+    "\"kwargs\": {\"kwargs\": {}, \"header\": [" header "], \"body\": " body "}}"
+
+#define ID(n) "00000000-0000-4000-8000-0000000000" n
+
+static unsigned counter;
+
+static inline cel_canvas_context client(void)
+{
+    counter = 0;
+    return (cel_canvas_context){.new_id = test_new_id, .user = &counter, .now_us = TEST_NOW_US};
+}
+
+static inline cel_canvas_context worker(void)
+{
+    cel_canvas_context context = client();
+
+    context.root_id = CEL_VIEW("ROOT");
+    context.parent_id = CEL_VIEW("PARENT");
+    return context;
+}
+
+/* Puts the plan as JSON in *state, which teardown frees. */
+static inline const json_t *keep(void **state, const cel_plan *plan)
+{
+    json_decref(*state);
+    *state = test_plan_json(plan);
+    return *state;
+}
+
+static inline int teardown(void **state)
+{
+    json_decref(*state);
+    return 0;
+}
+
+static inline const json_t *
+apply_with(void **state, const char *text, const cel_canvas_context *context)
+{
+    json_t *signature = test_load(text);
+    json_t *before = json_deep_copy(signature);
+    cel_error err = {0};
+    cel_plan *plan = NULL;
+    const json_t *json;
+
+    if (cel__canvas_apply(&plan, signature, context, &err) != CEL_OK)
+        fail_msg("%s", err.message);
+    json = keep(state, plan);
+    cel__plan_free(plan);
+    assert_true(json_equal(signature, before));
+    json_decref(before);
+    json_decref(signature);
+    return json;
+}
+
+static inline const json_t *apply(void **state, const char *text)
+{
+    cel_canvas_context context = client();
+
+    return apply_with(state, text, &context);
+}
+
+static inline const json_t *follow(void **state, const cel_task_body *body, const char *result)
+{
+    cel_canvas_context context = worker();
+    cel_error err = {0};
+    cel_plan *plan = NULL;
+    const json_t *json;
+
+    if (cel__canvas_follow(&plan, body, cel__view(result), &context, &err) != CEL_OK)
+        fail_msg("%s", err.message);
+    json = keep(state, plan);
+    cel__plan_free(plan);
+    return json;
+}
+
+/* Returns what a path such as "messages.0.id" leads to; NULL if nowhere. */
+static inline const json_t *at(const json_t *json, const char *path)
+{
+    char copy[200], *save = NULL;
+
+    snprintf(copy, sizeof copy, "%s", path);
+    for (char *key = strtok_r(copy, ".", &save); key; key = strtok_r(NULL, ".", &save))
+        json = json_is_array(json) ? json_array_get(json, strtoul(key, NULL, 10))
+                                   : json_object_get(json, key);
+    return json;
+}
+
+static inline void is(const json_t *json, const char *path, const char *expected)
+{
+    json_t *want = test_load(expected);
+    const json_t *have = at(json, path);
+
+    if (!json_equal(have, want)) {
+        char *text = json_dumps(have, JSON_ENCODE_ANY);
+
+        fail_msg("%s is %s, not %s", path, text, expected);
+    }
+    json_decref(want);
+}
+
+static inline void absent(const json_t *json, const char *path)
+{
+    if (at(json, path))
+        fail_msg("%s is there", path);
+}
+
+/* The member `task` of the elements, as one text. */
+static inline void names_are(const json_t *json, const char *path, const char *expected)
+{
+    const json_t *array = at(json, path);
+    char text[400] = "";
+    size_t len = 0;
+
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        const json_t *task = json_object_get(json_array_get(array, i), "task");
+
+        len += (size_t)snprintf(text + len, sizeof text - len, i ? " %s" : "%s",
+                                json_string_value(task));
+    }
+    assert_string_equal(text, expected);
 }
 
 #endif

@@ -1,7 +1,8 @@
-/* value.h - a JSON value to be read, whether it is jansson's (the API's) or a text (the wire's).
+/* value.h - a JSON value to be read, whether it is jansson's (the API's) or a text (the
+ * wire's).
  *
- * What is on the wire is never turned into a tree: texts that C could not hold (an integer of 30
- * digits, NaN) pass through as they stand. Pure; one thread. */
+ * What is on the wire is never turned into a tree: texts that C could not hold (an integer of
+ * 30 digits, NaN) pass through as they stand. Pure; one thread. */
 #ifndef CEL_CANVAS_VALUE_H
 #define CEL_CANVAS_VALUE_H
 
@@ -49,13 +50,13 @@ void cel__walk_array(cel__walk *walk, cel__value value);
 void cel__walk_object(cel__walk *walk, cel__value value);
 bool cel__walk_next(cel__walk *walk, cel__value *value);
 
-/* `key` is the plain text of the key; it lives in the value or in `slab`. False at the end and when
- * out of memory, which *nomem (left alone otherwise) tells. */
+/* `key` is the plain text of the key; it lives in the value or in `slab`. False at the end and
+ * when out of memory, which *nomem (left alone otherwise) tells. */
 bool cel__walk_next_member(
     cel__walk *walk, cel__slab *slab, cel_view *key, cel__value *value, bool *nomem);
 
-/* Put the plain text of a string, or the JSON text of any value, in *out, as a view into the value
- * or `slab`. False when out of memory or, for a string, when the value is none. */
+/* Put the plain text of a string, or the JSON text of any value, in *out, as a view into the
+ * value or `slab`. False when out of memory or, for a string, when the value is none. */
 bool cel__value_string(cel__value value, cel__slab *slab, cel_view *out);
 bool cel__value_dump(cel__value value, cel__slab *slab, cel_view *out);
 
