@@ -2,6 +2,7 @@
 #include "app/test_support.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,14 +11,16 @@
 
 cel_app *test_app(const char *const *settings)
 {
-    char url[64], id[CEL_UUID_LEN + 1];
+    const char *prefix =
+        getenv("CELERIAC_TEST_URL"); /* another broker and store than memory:// */
+    char url[512], id[CEL_UUID_LEN + 1];
     cel_app_options options = {
         .size = sizeof options, .settings = settings, .ignore_environment = true};
     cel_app *app = NULL;
     cel_error err = {0};
 
     cel__uuid4(id);
-    snprintf(url, sizeof url, "memory://%s", id);
+    snprintf(url, sizeof url, "%s%s", prefix ? prefix : "memory://", id);
     options.broker = url;
     if (cel_app_new(&app, &options, &err) != CEL_OK)
         fail_msg("%s", err.message);
