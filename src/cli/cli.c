@@ -97,18 +97,37 @@ static char *config_path(const char *config)
     return path;
 }
 
+/* What an app is called in the banner: "tasks" for ./lib/libtasks.so. */
+static void app_name(char *name, size_t size, const char *module)
+{
+    const char *base = module ? strrchr(module, '/') : NULL;
+    size_t len;
+
+    base = base ? base + 1 : module ? module : "default";
+    len = strlen(base);
+    if (len > 3 && strcmp(base + len - 3, ".so") == 0) {
+        len -= 3;
+        if (strncmp(base, "lib", 3) == 0 && len > 3) {
+            base += 3;
+            len -= 3;
+        }
+    }
+    snprintf(name, size, "%.*s", (int)(len < size ? len : size - 1), base);
+}
+
 bool cel__cli_app(cel_cli *cli, cel_app **app, const char *const *settings, bool without_module)
 {
     const char *module = cel__args_string(cli->global, "app");
     const char *config = cel__args_string(cli->global, "config");
     char *path = config ? config_path(config) : NULL;
+    char name[64];
     cel_error err = {0};
     cel_code code;
 
+    app_name(name, sizeof name, module);
     code = cel_app_new(
         app,
-        CEL_APP_OPTIONS(.name = module ? module : "default",
-                        .broker = cel__args_string(cli->global, "broker"),
+        CEL_APP_OPTIONS(.name = name, .broker = cel__args_string(cli->global, "broker"),
                         .backend = cel__args_string(cli->global, "result-backend"),
                         .config = path, .settings = settings, .log = cel__logging_sink,
                         .log_user = &cli->logging, .log_level = cli->logging.level),

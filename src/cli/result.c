@@ -52,6 +52,19 @@ static int print_traceback(cel_result *result)
     return CEL_EXIT_OK;
 }
 
+/* As Python shows an exception that nobody catches: its traceback, which ends with type and message, if there is one. */
+static void print_exception(const cel_result *result)
+{
+    const char *traceback = cel_result_traceback(result);
+    size_t len = traceback ? strlen(traceback) : 0;
+
+    if (len == 0)
+        fprintf(stderr, "%s: %s\n", cel_result_exception_type(result),
+                cel_result_exception_message(result));
+    else
+        fprintf(stderr, "%s%s", traceback, traceback[len - 1] == '\n' ? "" : "\n");
+}
+
 static int print_result(const cel_args *args, cel_result *result)
 {
     double seconds = cel__args_float(args, "timeout", -1);
@@ -66,12 +79,7 @@ static int print_result(const cel_args *args, cel_result *result)
         return CEL_EXIT_OK;
     }
     if (code == CEL_ETASK || code == CEL_EREVOKED) {
-        const char *traceback = cel_result_traceback(result);
-
-        if (traceback)
-            fputs(traceback, stderr);
-        fprintf(stderr, "%s: %s\n", cel_result_exception_type(result),
-                cel_result_exception_message(result));
+        print_exception(result);
         return CEL_EXIT_FAILURE;
     }
     return cel__cli_fail(&err);
