@@ -26,6 +26,7 @@ typedef struct cel__pair {
     char url[512];
     bool threaded;
     uv_loop_t loops[2];
+    uv_timer_t keepers[2];    /* keep the loops alive, as a waiter's deadline does */
     cel_backend *backends[2]; /* NULL: closed */
 } cel__pair;
 

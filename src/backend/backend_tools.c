@@ -56,6 +56,11 @@ void cel__pair_open_one(cel__pair *pair, int which)
         fail_msg("open: %s", err.message);
 }
 
+static void do_nothing(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
 void cel__pair_open(cel__pair *pair, const char *url, bool threaded)
 {
     *pair = (cel__pair){
@@ -67,6 +72,8 @@ void cel__pair_open(cel__pair *pair, const char *url, bool threaded)
     snprintf(pair->url, sizeof pair->url, "%s", url);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(uv_loop_init(&pair->loops[i]), 0);
+        uv_timer_init(&pair->loops[i], &pair->keepers[i]);
+        uv_timer_start(&pair->keepers[i], do_nothing, 2 * DEADLINE_MS, 2 * DEADLINE_MS);
         cel__pair_open_one(pair, i);
     }
 }
@@ -89,9 +96,11 @@ void cel__pair_close_one(cel__pair *pair, int which)
 
 void cel__pair_close(cel__pair *pair)
 {
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++)
         if (pair->backends[i])
             cel__pair_close_one(pair, i);
+    for (int i = 0; i < 2; i++) {
+        uv_close((uv_handle_t *)&pair->keepers[i], NULL);
         uv_run(&pair->loops[i], UV_RUN_DEFAULT);
         assert_int_equal(uv_loop_close(&pair->loops[i]), 0);
     }

@@ -319,15 +319,14 @@ static cel_code run_fetch(cel_engine_op *op, cel_engine *engine)
     while (list->at + list->slice < list->count && list->slice < FETCH_IDS &&
            req->text.len < FETCH_SLICE) {
         size_t i = list->at + list->slice++;
-        cel_view document;
+        size_t at = req->text.len;
+        bool found;
 
-        code = cel__sqlite_get(engine, list->ids[i], &document, &op->err);
+        code = cel__sqlite_get(engine, list->ids[i], &req->text, &found, &op->err);
         if (code != CEL_OK)
             return code;
-        if (!document.ptr)
-            continue;
-        list->found[list->found_count++] = (struct found){i, req->text.len, document.len};
-        cel__buf_add_view(&req->text, document);
+        if (found)
+            list->found[list->found_count++] = (struct found){i, at, req->text.len - at};
     }
     return cel__buf_check(&req->text, &op->err);
 }
@@ -529,12 +528,11 @@ static cel_code save_group(cel_backend *base,
 static cel_code run_saved(cel_engine_op *op, cel_engine *engine)
 {
     request *req = request_of(op);
-    cel_view document = {NULL, 0};
-    cel_code code = cel__sqlite_saved(engine, req->u.group.gid, &document, &op->err);
+    cel_code code;
 
-    req->u.group.present = document.ptr != NULL;
     cel__buf_reset(&req->text);
-    cel__buf_add_view(&req->text, document);
+    code = cel__sqlite_saved(engine, req->u.group.gid, &req->text, &req->u.group.present,
+                             &op->err);
     return code == CEL_OK ? cel__buf_check(&req->text, &op->err) : code;
 }
 

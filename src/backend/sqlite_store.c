@@ -231,27 +231,32 @@ cel_code cel__sqlite_put(cel_engine *engine,
     return code;
 }
 
-static cel_code get_document(
-    cel_engine *engine, const char *sql, cel_view id, cel_view *document, cel_error *err)
+static cel_code get_document(cel_engine *engine,
+                             const char *sql,
+                             cel_view id,
+                             cel__buf *text,
+                             bool *found,
+                             cel_error *err)
 {
     sqlite3_stmt *stmt = cel__engine_stmt(engine, sql, err);
     cel_code code;
-    bool row;
 
     if (!stmt)
         return err->code;
     cel__sqlite_bind(stmt, 1, id);
-    code = cel__engine_step(engine, stmt, &row, err);
-    if (code == CEL_OK)
-        *document = row ? cel__sqlite_column(stmt, 0) : (cel_view){NULL, 0};
-    return code;
+    code = cel__engine_step(engine, stmt, found, err);
+    if (code != CEL_OK || !*found)
+        return code;
+    cel__buf_add_view(text, cel__sqlite_column(stmt, 0));
+    sqlite3_reset(stmt);
+    return CEL_OK;
 }
 
-cel_code
-cel__sqlite_get(cel_engine *engine, cel_view task_id, cel_view *document, cel_error *err)
+cel_code cel__sqlite_get(
+    cel_engine *engine, cel_view task_id, cel__buf *text, bool *found, cel_error *err)
 {
-    return get_document(engine, "SELECT document FROM result WHERE task_id=?1", task_id,
-                        document, err);
+    return get_document(engine, "SELECT document FROM result WHERE task_id=?1", task_id, text,
+                        found, err);
 }
 
 cel_code cel__sqlite_forget(cel_engine *engine, cel_view task_id, cel_error *err)
@@ -302,8 +307,9 @@ cel_code cel__sqlite_save(cel_engine *engine,
     return cel__sqlite_run(engine, stmt, err);
 }
 
-cel_code cel__sqlite_saved(cel_engine *engine, cel_view gid, cel_view *document, cel_error *err)
+cel_code
+cel__sqlite_saved(cel_engine *engine, cel_view gid, cel__buf *text, bool *found, cel_error *err)
 {
-    return get_document(engine, "SELECT document FROM taskset WHERE gid=?1", gid, document,
+    return get_document(engine, "SELECT document FROM taskset WHERE gid=?1", gid, text, found,
                         err);
 }

@@ -1,7 +1,8 @@
 /* sqlite_store.h - what the embedded store does in SQL: memory_store.h's twin.
  *
  * Every function runs on the engine's thread inside its transaction, and undoes nothing: when one fails the engine
- * takes back what the operation did. */
+ * takes back what the operation did. None leaves a statement open: that would keep the engine's connection in an
+ * old state of the file. */
 #ifndef CEL_BACKEND_SQLITE_STORE_H
 #define CEL_BACKEND_SQLITE_STORE_H
 
@@ -24,9 +25,9 @@ cel_code cel__sqlite_put(cel_engine *engine,
                          const cel__sqlite_moment *moment,
                          cel_error *err);
 
-/* A view valid until the next call; absent if there is none. */
-cel_code
-cel__sqlite_get(cel_engine *engine, cel_view task_id, cel_view *document, cel_error *err);
+/* Appends the document to `text`, if there is one. */
+cel_code cel__sqlite_get(
+    cel_engine *engine, cel_view task_id, cel__buf *text, bool *found, cel_error *err);
 cel_code cel__sqlite_forget(cel_engine *engine, cel_view task_id, cel_error *err);
 
 cel_code cel__sqlite_count(
@@ -36,8 +37,8 @@ cel_code cel__sqlite_save(cel_engine *engine,
                           cel_view document,
                           const cel__sqlite_moment *moment,
                           cel_error *err);
-cel_code
-cel__sqlite_saved(cel_engine *engine, cel_view gid, cel_view *document, cel_error *err);
+cel_code cel__sqlite_saved(
+    cel_engine *engine, cel_view gid, cel__buf *text, bool *found, cel_error *err);
 
 /* Takes the group's counts down by one result that went. */
 cel_code cel__sqlite_uncount(cel_engine *engine, cel_view gid, cel_view status, cel_error *err);

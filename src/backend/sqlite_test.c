@@ -255,6 +255,7 @@ static void a_watch_hears_other_processes(void **state)
     cel__pair pair;
     cel_backend *backend;
     cel_watch *task, *group;
+    char *document;
     int to, from, tasks = 0, groups = 0;
     pid_t pid = run_child("store_when_told", &to, &from);
 
@@ -265,12 +266,17 @@ static void a_watch_hears_other_processes(void **state)
     backend->ops->watch(&group, backend, &CEL_VIEW("g"), 1, true, count_change, &groups, NULL);
     assert_int_equal(write(to, "s", 1), 1);
     cel__pair_wait(&pair, &tasks, 1);
-    for (char *document = NULL; !document; document = cel__pair_fetch(&pair, 0, "t1"))
-        cel__pair_wait(&pair, &tasks, 1), cel__free(document);
+    while (!(document = cel__pair_fetch(&pair, 0, "t1"))) {
+        tasks = 0;
+        cel__pair_wait(&pair, &tasks, 1);
+    }
+    cel__free(document);
     groups = 0;
     assert_int_equal(write(to, "e", 1), 1);
-    while (cel__pair_count(&pair, 0, "g", NULL) == 0)
-        cel__pair_wait(&pair, &groups, 1), groups = 0;
+    while (cel__pair_count(&pair, 0, "g", NULL) == 0) {
+        cel__pair_wait(&pair, &groups, 1);
+        groups = 0;
+    }
     backend->ops->unwatch(task);
     backend->ops->unwatch(group);
     cel__pair_close(&pair);
@@ -312,7 +318,7 @@ static void garbage_in_the_tables_is_survived(void **state)
             " (3, 0, 'orphan', 2, 2, 0, 1), (4, 0, 'strange', 2, 2, 1, 77);"
             "INSERT INTO chord_part VALUES(3, 0, 0, 't0', 'SUCCESS', NULL), (3, 'x', 'y', "
             "'t1', 1, x'ff'),"
-            " (3, NULL, -1, 't2', 'SUCCESS', 'not json')");
+            " (3, 'z', -1, 't2', 'SUCCESS', 'not json')");
     document = cel__pair_fetch(&pair, 0, "blob");
     assert_non_null(document);
     cel__free(document);
