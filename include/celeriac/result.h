@@ -19,7 +19,7 @@ CEL_API void cel_result_free(cel_result *result); /* gives a reference back; NUL
 
 CEL_API const char *cel_result_id(const cel_result *result); /* a view; a group's is its group id */
 CEL_API cel_result *cel_result_parent(const cel_result *result); /* borrowed, or NULL: of a chord the group, of a chain the step before */
-CEL_API bool cel_result_is_group(const cel_result *result);
+CEL_API bool cel_result_is_group(const cel_result *result);  /* what cel_apply() gives for a group */
 CEL_API size_t cel_result_count(const cel_result *result);  /* members of a group; 0 for a task */
 CEL_API cel_result *cel_result_child(const cel_result *result, size_t i); /* borrowed; NULL beyond the end */
 
