@@ -1,5 +1,5 @@
-/* config.c - values by setting, each with where it came from; a source never replaces a value of one
- * that goes before it. */
+/* config.c - values by setting, each with where it came from; a source never replaces a value
+ * of one that goes before it. */
 #include "app/config.h"
 
 #include <assert.h>
@@ -172,8 +172,8 @@ cel_code cel__config_load_file(cel_config *config, const char *path, cel_error *
 
 /* ---- environment ---- */
 
-/* Finds the setting that a variable is for, and how much this spelling weighs against others for
- * the same setting; -1 if none. */
+/* Finds the setting that a variable is for, and how much this spelling weighs against others
+ * for the same setting; -1 if none. */
 static int find_variable(cel_view name, int *weight)
 {
     char celery[80];
@@ -272,8 +272,8 @@ cel__config_set_text(cel_config *config, const char *name, const char *text, cel
     return code;
 }
 
-/* Writes the setting's name for the key of a word: lower case, '.' is '_', `worker` in front of a
- * leading one. False if there is no room. */
+/* Writes the setting's name for the key of a word: lower case, '.' is '_', `worker` in front
+ * of a leading one. False if there is no room. */
 static bool read_key(char *out, size_t size, cel_view key)
 {
     size_t len = 0;

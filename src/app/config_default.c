@@ -10,8 +10,8 @@
 
 #define DATABASE "celeriac.db"
 
-/* A name beside which nothing can be created will do only if the file is there and writable: SQLite
- * keeps its journal beside it. */
+/* A name beside which nothing can be created will do only if the file is there and writable:
+ * SQLite keeps its journal beside it. */
 static bool is_usable(const char *folder, cel__buf *path)
 {
     struct stat st;

@@ -3,7 +3,8 @@
 
 #include <stddef.h>
 
-/* Finds the bracket that closes the set at `pattern`; NULL if none does: then '[' is a character. */
+/* Finds the bracket that closes the set at `pattern`; NULL if none does: then '[' is a
+ * character. */
 static const char *set_end(const char *pattern)
 {
     const char *at = pattern + 1;

@@ -1,5 +1,5 @@
-/* glob.h - the patterns of task_routes and task_annotations, as Python's fnmatch: * ? [abc] [!a-z].
- * Pure; any thread. */
+/* glob.h - the patterns of task_routes and task_annotations, as Python's fnmatch: * ? [abc]
+ * [!a-z]. Pure; any thread. */
 #ifndef CEL_APP_GLOB_H
 #define CEL_APP_GLOB_H
 

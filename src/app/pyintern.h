@@ -1,8 +1,8 @@
 /* pyintern.h - what the parts of the reader of Python files share. See pyread.h.
  *
- * pylex.c tokens, strings, numbers; pyvalue.c operators; pycall.c imports, constructors, os.environ;
- * pyread.c expressions and statements. The first failure sticks: functions return false or NULL after
- * cel__py_fail(), and everybody unwinds. */
+ * pylex.c tokens, strings, numbers; pyvalue.c operators; pycall.c imports, constructors,
+ * os.environ; pyread.c expressions and statements. The first failure sticks: functions return
+ * false or NULL after cel__py_fail(), and everybody unwinds. */
 #ifndef CEL_APP_PYINTERN_H
 #define CEL_APP_PYINTERN_H
 
@@ -112,7 +112,8 @@ bool cel__py_count(cel_py *py, size_t at, size_t count);
 /* The value of a number token, a new reference. */
 json_t *cel__py_number(cel_py *py, const cel_pytoken *token);
 
-/* Appends what a string token means. `{name}` in an f-string is looked up with cel__py_lookup(). */
+/* Appends what a string token means. `{name}` in an f-string is looked up with
+ * cel__py_lookup(). */
 bool cel__py_string(cel_py *py, const cel_pytoken *token, cel__buf *buf);
 
 /* The value of a name, a new reference; a failure if it is not defined. */
@@ -121,7 +122,8 @@ cel_pyvalue cel__py_lookup(cel_py *py, cel_view name, size_t at);
 /* Whether a name is assigned, imported or built in. */
 bool cel__py_knows(const cel_py *py, cel_view name);
 
-/* Expressions, in pyexpr.c. cel__py_right_side() also takes `1, 2`, a tuple without parentheses. */
+/* Expressions, in pyexpr.c. cel__py_right_side() also takes `1, 2`, a tuple without
+ * parentheses. */
 cel_pyvalue cel__py_expression(cel_py *py);
 cel_pyvalue cel__py_right_side(cel_py *py);
 cel_pyvalue cel__py_strings(cel_py *py);

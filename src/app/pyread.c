@@ -178,8 +178,8 @@ static bool import_name(cel_py *py, const cel_pysymbol *module, const char *path
     return !module || bind_name(py, name, (cel_pyvalue){NULL, symbol, 0}, 1);
 }
 
-/* from kombu import Queue, Exchange as E; also (in brackets, with newlines). A __future__ import
- * changes nothing here. */
+/* from kombu import Queue, Exchange as E; also (in brackets, with newlines). A __future__
+ * import changes nothing here. */
 static bool read_from(cel_py *py)
 {
     char path[128];

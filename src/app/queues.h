@@ -1,4 +1,5 @@
-/* queues.h - the queues that a configuration describes. Pure over a configuration; any thread. */
+/* queues.h - the queues that a configuration describes. Pure over a configuration; any
+ * thread. */
 #ifndef CEL_APP_QUEUES_H
 #define CEL_APP_QUEUES_H
 
@@ -8,7 +9,8 @@
 
 #include "app/config.h"
 
-/* A queue and how it is bound. Views into the configuration or into the name that was asked for. */
+/* A queue and how it is bound. Views into the configuration or into the name that was asked
+ * for. */
 typedef struct cel_queue_spec {
     cel_view name;
     cel_view exchange;      /* empty: the default exchange */
@@ -25,7 +27,8 @@ typedef struct cel_queue_spec {
 cel_code cel__queues_check(const char *setting, const json_t *value, cel_error *err);
 
 /* Describes the queue `name`: one of task_queues, the default queue, or, with
- * task_create_missing_queues, one that is made up. CEL_ECONFIG: "queue 'x' is not in task_queues". */
+ * task_create_missing_queues, one that is made up. CEL_ECONFIG: "queue 'x' is not in
+ * task_queues". */
 cel_code
 cel__queue_find(cel_queue_spec *out, const cel_config *config, cel_view name, cel_error *err);
 

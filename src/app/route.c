@@ -1,5 +1,5 @@
-/* route.c - as celery/app/routes.py and celery/app/amqp.py do it: the first router that knows the
- * task wins, explicit options win over what it says. */
+/* route.c - as celery/app/routes.py and celery/app/amqp.py do it: the first router that knows
+ * the task wins, explicit options win over what it says. */
 #include "app/route.h"
 
 #include <string.h>

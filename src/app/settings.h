@@ -1,7 +1,7 @@
 /* settings.h - the table of all settings: Celery's, under their names, and a few of our own.
  *
- * Enum, lookup, type checks, the environment's and the old names, docs/settings.md and tests follow
- * from it. Sorted by name. */
+ * Enum, lookup, type checks, the environment's and the old names, docs/settings.md and tests
+ * follow from it. Sorted by name. */
 #ifndef CEL_APP_SETTINGS_H
 #define CEL_APP_SETTINGS_H
 
@@ -10,8 +10,9 @@
 
 #include "core/view.h"
 
-/* What a setting's value may be. None is possible where the default is None or the flag NULLABLE is
- * set, and for every BOOL, where it means False unless the setting says otherwise. */
+/* What a setting's value may be. None is possible where the default is None or the flag
+ * NULLABLE is set, and for every BOOL, where it means False unless the setting says
+ * otherwise. */
 typedef enum cel_setting_type {
     CEL_SETTING_STRING,  /* text without NUL */
     CEL_SETTING_URL,     /* a string, or a list of strings, which is joined with ';' */
@@ -539,12 +540,12 @@ extern const cel_setting cel__settings[CEL_SETTING_COUNT_OF];
 /* Returns the index of the setting with exactly this new name, or -1. */
 int cel__setting_find(cel_view name);
 
-/* As above, for a name in a configuration file or in the environment: the new name, the old one, or
- * CELERY_ and the new one in upper case (as with Django). */
+/* As above, for a name in a configuration file or in the environment: the new name, the old
+ * one, or CELERY_ and the new one in upper case (as with Django). */
 int cel__setting_find_any(cel_view name);
 
-/* Returns a view of the name, new or (if `name` is upper-case) old, that `name` is likely to be a
- * slip of, or NULL. */
+/* Returns a view of the name, new or (if `name` is upper-case) old, that `name` is likely to
+ * be a slip of, or NULL. */
 const char *cel__setting_suggest(cel_view name);
 
 /* Returns a view of the type's name: "string", "number of seconds", ... */

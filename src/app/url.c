@@ -1,5 +1,5 @@
-/* url.c - URLs taken apart with the rules of Python's urlparse() as kombu uses it: everything is read
- * as an http URL, whatever the scheme. */
+/* url.c - URLs taken apart with the rules of Python's urlparse() as kombu uses it: everything
+ * is read as an http URL, whatever the scheme. */
 #include "app/url.h"
 
 #include <ctype.h>
@@ -123,8 +123,8 @@ static int hex(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Decodes into *at, puts a NUL behind it and moves *at on. A `%` that begins no escape stays, as in
- * Python; %00 is refused. NULL into *out for an empty part. */
+/* Decodes into *at, puts a NUL behind it and moves *at on. A `%` that begins no escape stays,
+ * as in Python; %00 is refused. NULL into *out for an empty part. */
 static bool decode(const char **out, char **at, cel_view text, bool plus)
 {
     char *to = *at;
@@ -410,7 +410,8 @@ static void add_verbatim(cel__buf *buf, cel_view text, const char *mask)
     add_query(buf, parts.query, mask);
 }
 
-/* Whether a password with an unescaped '/', '?' or '#' in it has been taken for a port and a path. */
+/* Whether a password with an unescaped '/', '?' or '#' in it has been taken for a port and a
+ * path. */
 static bool is_broken_login(cel_view text)
 {
     struct parts parts;
