@@ -16,6 +16,7 @@ typedef struct cel_task_entry {
     /* Statistics for the worker's loop thread alone: runtimes of late, in microseconds, moving
      * average; 0: not known. */
     int64_t average_us;
+    int64_t next_turn_us; /* rate limit: wall time of the next run */
 } cel_task_entry;
 
 typedef struct cel_registry cel_registry;
