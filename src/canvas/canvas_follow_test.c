@@ -219,34 +219,19 @@ static cel_code note(void *user, const cel_canvas_victim *victim)
 
 static void victims_are_all_that_would_have_run(void **state)
 {
-    /* the last runs next */
-    static const char chain[] =
-        "[{\"task\": \"celery.group\", \"subtask_type\": \"group\", \"options\": "
-        "{\"task_id\": \"G\", \"chord\": " S("e") "}, \"kwargs\": {\"tasks\": [" O("a", "{\"tas"
-                                                                                        "k_"
-                                                                                        "id\": "
-                                                                                        "\"I1\""
-                                                                                        ", "
-                                                                                        "\"grou"
-                                                                                        "p_"
-                                                                                        "index"
-                                                                                        "\": "
-                                                                                        "1}") "]}}, " CHORD(
-            S("h"),
-            O(
-                "b",
-                "{\"task_id\": \"I2\", \"chain\": [" O(
-                    "c",
-                    "{\"task_id\": \"I3\"}") "]}")) ", " S("noid") ", " O("d",
-                                                                          "{\"task_id\": "
-                                                                          "\"I4\", "
-                                                                          "\"group_id\": "
-                                                                          "\"H\", "
-                                                                          "\"chord\": " S(
-                                                                              "f") ", "
-                                                                                   "\"group_"
-                                                                                   "index\": "
-                                                                                   "0}") "]";
+    /* clang-format off */
+    static const char chain[] = /* the last runs next */
+        "[{\"task\": \"celery.group\", \"subtask_type\": \"group\","
+        "  \"options\": {\"task_id\": \"G\", \"chord\": " S("e") "},"
+        "  \"kwargs\": {\"tasks\": ["
+                O("a", "{\"task_id\": \"I1\", \"group_index\": 1}") "]}}, "
+        CHORD(S("h"),
+              O("b", "{\"task_id\": \"I2\", \"chain\": ["
+                          O("c", "{\"task_id\": \"I3\"}") "]}")) ", "
+        S("noid") ", "
+        O("d", "{\"task_id\": \"I4\", \"group_id\": \"H\", \"group_index\": 0,"
+               " \"chord\": " S("f") "}") "]";
+    /* clang-format on */
     int calls = 0;
 
     (void)state;

@@ -275,7 +275,7 @@ static void mutated_signatures_never_crash(void **state)
     int sent = 0, refused = 0;
 
     (void)state;
-    for (int round = 0; round < 6000; round++) {
+    for (int round = 0; round < 3000; round++) {
         cel_canvas_context context = round % 2 ? worker() : client();
         json_t *signature = test_load(seeds[round % 4]);
         json_t *list = json_pack("[O, O]", signature, signature);
@@ -304,8 +304,8 @@ static void mutated_signatures_never_crash(void **state)
         json_decref(list);
         json_decref(signature);
     }
-    assert_true(sent > 500);
-    assert_true(refused > 500);
+    assert_true(sent > 250);
+    assert_true(refused > 250);
 }
 
 static void no_memory_is_an_error_wherever_it_ends(void **state)
@@ -375,9 +375,9 @@ static double seconds_of(int parts)
     signature =
         json_pack("{s:s, s:s, s:{s:o, s:o}}", "task", "celery.chord", "subtask_type", "chord",
                   "kwargs", "header", header, "body", test_load(S("tasks.sum")));
-    clock_gettime(CLOCK_MONOTONIC, &from);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
     assert_int_equal(cel__canvas_apply(&plan, signature, &context, NULL), CEL_OK);
-    clock_gettime(CLOCK_MONOTONIC, &to);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
     assert_int_equal(cel__plan_task_count(plan), parts);
     assert_int_equal(cel__plan_chord(plan, 0)->size, parts);
     assert_ptr_equal(cel__plan_task(plan, 0)->message.chord.ptr,
