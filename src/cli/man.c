@@ -55,6 +55,41 @@ static void print_man_command(FILE *to, const cel_command *command)
     print_man_options(to, command->options);
 }
 
+/* What no table has. */
+static const char man_end[] =
+    ".SH SIGNALS\nOf a worker:\n"
+    ".TP\n.BR TERM ,\\ INT\nWarm shutdown: takes nothing new, hands back what has not "
+    "started, finishes "
+    "what runs.\n"
+    ".TP\n.BR QUIT ,\\ or\\ a\\ second\\ TERM\\ or\\ INT\nCold shutdown: ends what runs; "
+    "late-acked "
+    "tasks go back to their queue,\n"
+    "early-acked ones fail with WorkerLostError.\n"
+    ".TP\n.B HUP\nWarm shutdown, then the same command again; not where standard output "
+    "is a "
+    "terminal.\n"
+    ".TP\n.B USR1\nOpens the log file anew.\n"
+    ".SH EXIT STATUS\n"
+    ".TP\n.B 0\nSuccess; a worker was stopped.\n"
+    ".TP\n.B 1\nFailure.\n"
+    ".TP\n.B 2\nWrong usage.\n"
+    ".TP\n.B 69\nThe broker is out of reach, or nobody answered in time.\n"
+    ".TP\n.B 73\nThe pidfile belongs to a running process.\n"
+    ".SH ENVIRONMENT\n"
+    ".TP\n.B CELERIAC_PATH\nFolders in which task modules are looked for, separated by "
+    "colons.\n"
+    ".TP\n.BR CELERY_BROKER_URL ,\\ CELERY_RESULT_BACKEND ,\\ CELERY_CONFIG_MODULE\n"
+    "Broker, result store and configuration file. Every other setting likewise, as "
+    "CELERY_\\fISETTING\\fP.\n"
+    ".TP\n.B CELERY_\\fICOMMAND\\fP_\\fIOPTION\\fP\nAn option of a command: "
+    "CELERY_WORKER_CONCURRENCY=4.\n"
+    ".SH FILES\n.TP\n.I celeriac.db\nThe embedded broker and result store, where nothing "
+    "else is configured: in the working\n"
+    "directory, or in\n.IR ~/.local/state/celeriac .\n"
+    ".TP\n.I celeriac.db\\-run/\nBeside it, while it is in use.\n"
+    ".TP\n.I celeryconfig.py\nConfiguration, in the working directory.\n"
+    ".SH SEE ALSO\n.BR sqlite3 (1)\n";
+
 void cel__man_print(FILE *to)
 {
     fprintf(to, ".TH CELERIAC 1 \"\" \"celeriac %s\" \"User Commands\"\n", CEL_VERSION_STRING);
@@ -70,16 +105,7 @@ void cel__man_print(FILE *to)
     fputs(".SH COMMANDS\n", to);
     for (const cel_command *const *command = cel__commands; *command; command++)
         print_man_command(to, *command);
-    fputs(".SH EXIT STATUS\n0 success; 1 failure; 2 wrong usage; 69 the broker is out of reach "
-          "or nobody replied;\n"
-          "73 the pidfile belongs to a running process.\n"
-          ".SH ENVIRONMENT\n.B CELERY_BROKER_URL, CELERY_RESULT_BACKEND, CELERIAC_PATH\nand, "
-          "for every option of a\n"
-          "command, CELERY_\\fICOMMAND\\fP_\\fIOPTION\\fP.\n"
-          ".SH FILES\n.I celeriac.db\nthe embedded broker and result store, where nothing else "
-          "is configured.\n"
-          ".SH SEE ALSO\n.BR hotwords (1),\n.BR sqlite3 (1)\n",
-          to);
+    fputs(man_end, to);
 }
 
 /* Calls `each` for the options of a table. */

@@ -219,7 +219,7 @@ class WorkerTest(support.Case):
         worker.expect(STAMP + rf"INFO/MainProcess\] Task test\.echo\[{task_id}\] received$")
         worker.expect(STAMP + rf"INFO/ForkPoolWorker-1\] Task test\.echo\[{task_id}\] succeeded in \d+(\.\d+)?(e-\d+)?s: "
                       + re.escape(r"""{'a': [1, 2.5, True, None, 'ä\'']}""") + "$")
-        self.assertEqual(self.result(task_id), """{'a': [1, 2.5, True, None, "ä'"]}""")
+        self.assertEqual(self.result(task_id), r"""{'a': [1, 2.5, True, None, 'ä\'']}""")
 
     def test_a_task_that_fails_is_logged_as_in_celery(self):
         worker = self.worker("-c", "1")
