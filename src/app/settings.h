@@ -380,9 +380,9 @@ enum {
       "Rate limit of tasks that have none, such as \"10/m\"")                                 \
     X(task_default_routing_key, STRING, "null", "CELERY_DEFAULT_ROUTING_KEY", 0,              \
       "Routing key of queues that name none; None: task_default_queue")                       \
-    X(task_delivery_limit, COUNT, "20", NULL, NULLABLE,                                       \
-      "A message delivered more often than this fails instead of running again "              \
-      "(poison); None: no limit")                                                             \
+    X(task_delivery_limit, COUNT, "3", NULL, NULLABLE,                                       \
+      "A task that has cost this many processes fails instead of running again "              \
+      "(poison, with acks_late and reject_on_worker_lost); None: no limit")                   \
     X(task_eager_propagates, BOOL, "false", "CELERY_EAGER_PROPAGATES_EXCEPTIONS", 0,          \
       "Eager tasks raise where they are sent")                                                \
     X(task_ignore_result, BOOL, "false", "CELERY_IGNORE_RESULT", 0,                           \
