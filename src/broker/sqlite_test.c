@@ -521,19 +521,35 @@ static void messages_put_in_by_hand_are_delivered(void **state)
     stop(&fix);
 }
 
-static void an_idle_consumer_writes_and_reads_nothing(void **state)
+static void stop_loop(uv_timer_t *timer)
+{
+    uv_stop(timer->loop);
+}
+
+static void count_turns(uv_check_t *check)
+{
+    (*(int *)check->data)++;
+}
+
+static void an_idle_consumer_does_nothing(void **state)
 {
     fixture fix;
+    uv_check_t check;
+    int turns = 0;
 
     (void)state;
     start(&fix, "");
     consume(&fix, "q", 10);
     while (count_by_hand(&fix, "SELECT count(*) FROM consumer") == 0)
         uv_run(&fix.loop, UV_RUN_ONCE);
-    /* Nothing is under way that would keep the loop turning: only the deadline's timer is left. */
-    uv_unref((uv_handle_t *)&fix.deadline);
-    while (uv_run(&fix.loop, UV_RUN_NOWAIT)) {
-    }
+    uv_check_init(&fix.loop, &check);
+    check.data = &turns;
+    uv_check_start(&check, count_turns);
+    uv_timer_start(&fix.deadline, stop_loop, 300, 0);
+    uv_run(&fix.loop, UV_RUN_DEFAULT);
+    uv_timer_start(&fix.deadline, too_late, DEADLINE_MS, 0);
+    assert_true(turns <= 3);
+    uv_close((uv_handle_t *)&check, NULL);
     stop(&fix);
 }
 
@@ -604,7 +620,7 @@ int main(void)
         cmocka_unit_test(a_failed_settlement_is_the_holders_to_try_again),
         cmocka_unit_test(an_outage_is_told_once_and_its_end),
         cmocka_unit_test(messages_put_in_by_hand_are_delivered),
-        cmocka_unit_test(an_idle_consumer_writes_and_reads_nothing),
+        cmocka_unit_test(an_idle_consumer_does_nothing),
         cmocka_unit_test(a_large_window_outgrows_the_first_ledger),
         cmocka_unit_test(an_unknown_scheme_is_named_without_its_secrets),
     };

@@ -286,6 +286,8 @@ static cel_code start_handles(cel_engine *engine, cel_error *err)
     } else {
         tick_ms = tick_ms < 100 ? tick_ms : 100; /* no slot: who waits must look for itself */
     }
+    engine->listeners.keep =
+        engine->has_poll ? (uv_handle_t *)&engine->poll : (uv_handle_t *)&engine->timer;
     uv_prepare_start(&engine->prepare, on_prepare);
     uv_check_start(&engine->check, on_check);
     uv_timer_start(&engine->timer, cel__engine_tick, (uint64_t)tick_ms, (uint64_t)tick_ms);

@@ -130,7 +130,8 @@ uint64_t cel__engine_rollbacks(const cel_engine *engine);
 /* ---- on the loop ---- */
 /* Calls `woken` on the loop when another process or engine, or this one, has rung one of the events
  * with this hash, or when something may have been missed (spurious calls are allowed, missed ones are
- * not: the waiter re-reads). Listens from the return of this call on: listen first, then read. */
+ * not: the waiter re-reads). Listens from the return of this call on: listen first, then read. Keeps the
+ * loop alive. */
 typedef struct cel_engine_listener cel_engine_listener;
 cel_code cel__engine_listen(cel_engine_listener **out,
                             cel_engine *engine,

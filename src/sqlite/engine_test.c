@@ -328,11 +328,11 @@ static void an_engine_is_shared_by_those_of_its_loop(void **state)
     fixture fix;
     cel_engine *second = NULL;
     bool closed = false;
-    char name[300];
+    char name[60];
 
     (void)state;
     start(&fix, "f.db", "");
-    snprintf(name, sizeof name, "../%s/f.db", strrchr(dir, '/') + 1);
+    snprintf(name, sizeof name, "../%.40s/f.db", strrchr(dir, '/') + 1);
     assert_int_equal(try_open(&second, &fix.loop, name, "", NULL), CEL_OK);
     assert_ptr_equal(second, fix.engine);
     cel__engine_unref(second, set_true, &closed);

@@ -81,7 +81,8 @@ cel_code cel__listeners_add(cel_engine_listener **out,
     listener->woken = woken;
     listener->user = user;
     link_listener(bucket_of(listeners->buckets, listeners->bucket_count, hash), listener);
-    listeners->count++;
+    if (listeners->count++ == 0)
+        uv_ref(listeners->keep);
     cel__bell_want(listeners->bell, hash);
     *out = listener;
     return CEL_OK;
@@ -111,7 +112,8 @@ void cel__engine_unlisten(cel_engine_listener *listener)
         unlink_due(listener);
     unlink_listener(bucket_of(listeners->buckets, listeners->bucket_count, listener->hash),
                     listener);
-    listeners->count--;
+    if (--listeners->count == 0)
+        uv_unref(listeners->keep);
     cel__bell_unwant(listeners->bell, listener->hash);
     cel__free(listener);
 }

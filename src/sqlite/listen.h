@@ -14,6 +14,7 @@ typedef struct cel__listeners {
     size_t bucket_count, count;
     cel__listen_list due; /* those to be woken */
     cel__bell *bell;      /* borrowed */
+    uv_handle_t *keep;    /* borrowed: keeps the loop alive while somebody listens */
 } cel__listeners;
 
 void cel__listeners_done(cel__listeners *listeners);
