@@ -1,9 +1,10 @@
 /* child.c - the process that runs requests for a prefork pool.
  *
  * One thread, one loop: read many frames, run each REQUEST that it can claim (claim.h), put the
- * OUTCOME into the claim page's `pending`, and write that out when nothing more is at hand, when the
- * oldest outcome has waited for 200 us, or before a request that is announced as not short. Should the
- * next request take long all the same, the worker fetches the outcomes from the page.
+ * OUTCOME into the claim page's `pending`, and write that out when nothing more is at hand,
+ * when the oldest outcome has waited for 200 us, or before a request that is announced as not
+ * short. Should the next request take long all the same, the worker fetches the outcomes from
+ * the page.
  *
  * Nothing is allocated that is not used: an idle child costs what the fork dirtied. */
 #include <assert.h>
@@ -203,8 +204,8 @@ static cel_view tail_of(const cel__buf *buf, size_t from)
     return buf->ptr ? (cel_view){buf->ptr + from, buf->len - from} : (cel_view){"", 0};
 }
 
-/* Reads what there is behind the bytes of `buf`, waiting for it; makes room for a whole frame that
- * begins at `from`. */
+/* Reads what there is behind the bytes of `buf`, waiting for it; makes room for a whole frame
+ * that begins at `from`. */
 static void read_more(struct child *child, cel__buf *buf, size_t from)
 {
     int64_t need = cel__frame_need(tail_of(buf, from));

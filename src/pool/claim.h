@@ -1,7 +1,7 @@
 /* claim.h - the memory that a worker shares with one of its children.
  *
- * Several short requests may wait in a child's socket. Who owns one of them is decided here, by a
- * compare-and-swap on its slot's word:
+ * Several short requests may wait in a child's socket. Who owns one of them is decided here, by
+ * a compare-and-swap on its slot's word:
  *
  *     QUEUED ----child----> TAKEN --child--> DONE
  *        |                    |  \             ^
@@ -16,11 +16,11 @@
  * so that no slot is used twice at a time. Since a CANCELED or DOOMED child waits for its signal
  * before it goes on, a signal never hits the next request.
  *
- * `pending` holds whole frames (outcomes) that the child has not written to its socket yet, so as to
- * write many at once. The parent takes them from here when the child has got stuck in its next request,
- * or has died. Whoever changes it holds `lock`; a dead child's lock counts for nothing, because
- * `pending_len` is raised only after the bytes are there, and what had been sent already is known by
- * its request id. */
+ * `pending` holds whole frames (outcomes) that the child has not written to its socket yet, so
+ * as to write many at once. The parent takes them from here when the child has got stuck in its
+ * next request, or has died. Whoever changes it holds `lock`; a dead child's lock counts for
+ * nothing, because `pending_len` is raised only after the bytes are there, and what had been
+ * sent already is known by its request id. */
 #ifndef CEL_POOL_CLAIM_H
 #define CEL_POOL_CLAIM_H
 

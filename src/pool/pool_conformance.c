@@ -141,8 +141,8 @@ static bool run_deadly(const char *command, int alive)
     return false;
 }
 
-/* The commands: echo text | pid | hold | nap us | poll | ask | update | big n | leak mib | family | noise
- * seed | limits | nothing, and those of run_deadly(). */
+/* The commands: echo text | pid | hold | nap us | poll | ask | update | big n | leak mib |
+ * family | noise seed | limits | nothing, and those of run_deadly(). */
 static void run_command(void *user, cel_pool_call *call, cel_view bytes, cel__buf *out)
 {
     pool_fixture *fix = user;

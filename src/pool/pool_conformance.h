@@ -17,8 +17,9 @@ typedef struct test_request {
     int64_t ended_ms;
 } test_request;
 
-/* A pool with its loop. The host's commands (the BODY of a request) are listed at run_command() in
- * pool_conformance.c. "hold" reads one byte from hold[0]; the test releases it through hold[1]. */
+/* A pool with its loop. The host's commands (the BODY of a request) are listed at run_command()
+ * in pool_conformance.c. "hold" reads one byte from hold[0]; the test releases it through
+ * hold[1]. */
 typedef struct pool_fixture {
     const cel_pool_ops *ops;
     cel_pool_options options;

@@ -1,12 +1,13 @@
-/* prefork.c - a pool of processes: the vtable, the queue, who gets which request, the pool's life.
+/* prefork.c - a pool of processes: the vtable, the queue, who gets which request, the pool's
+ * life.
  *
- * A request goes to an idle child; if there is none, a short one is written ahead to a child that runs
- * short ones (in turn, so that all fill evenly). Nothing is written behind a request that is not
- * short, and what turns out to wait behind a long one is taken back (prefork_watch.c). All else waits
- * here, first in, first out.
+ * A request goes to an idle child; if there is none, a short one is written ahead to a child
+ * that runs short ones (in turn, so that all fill evenly). Nothing is written behind a request
+ * that is not short, and what turns out to wait behind a long one is taken back
+ * (prefork_watch.c). All else waits here, first in, first out.
  *
- * What is to be done soon, is done once per turn of the loop, by an idle handle that is active only
- * then: due callbacks, handing out what waits, one write per child that has bytes to get. */
+ * What is to be done soon, is done once per turn of the loop, by an idle handle that is active
+ * only then: due callbacks, handing out what waits, one write per child that has bytes to get. */
 #include "pool/prefork.h"
 
 #include <assert.h>
@@ -193,8 +194,9 @@ static void bury_all(struct prefork *pool)
     }
 }
 
-/* The control stream has ended: after close() as it should, else the zygote was killed. Then the
- * children die of their PDEATHSIG, their groups by what we do here; each one's end of file tells when. */
+/* The control stream has ended: after close() as it should, else the zygote was killed. Then
+ * the children die of their PDEATHSIG, their groups by what we do here; each one's end of file
+ * tells when. */
 static void lose_zygote(struct prefork *pool)
 {
     struct child *child;
@@ -343,7 +345,8 @@ static bool spawn(struct prefork *pool, struct child *predecessor)
     return true;
 }
 
-/* Counts seats: those held by children that stay or will be replaced, and by those that just go. */
+/* Counts seats: those held by children that stay or will be replaced, and by those that just
+ * go. */
 static void count_seats(const struct prefork *pool, size_t *holders, size_t *leavers)
 {
     const struct child *child;

@@ -170,7 +170,8 @@ void cel__child_leave(struct child *child, bool replace);
 void cel__child_signal(struct child *child, int signum);
 void cel__child_known(struct child *child, pid_t pid);
 void cel__child_exited(struct child *child, int status);
-/* Its bytes make no sense: it is ended, what it runs is lost. `what` completes "the process ...". */
+/* Its bytes make no sense: it is ended, what it runs is lost. `what` completes "the process
+ * ...". */
 void cel__child_distrust(struct child *child, const char *what);
 /* Handles whole frames that were taken out of the claim page. */
 void cel__child_steal(struct child *child);

@@ -1,5 +1,5 @@
-/* prefork_test.c - the prefork pool passes the suite; and what only processes can do: crash, be killed,
- * be limited, be replaced. */
+/* prefork_test.c - the prefork pool passes the suite; and what only processes can do: crash, be
+ * killed, be limited, be replaced. */
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>

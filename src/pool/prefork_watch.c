@@ -1,8 +1,9 @@
 /* prefork_watch.c - what the claim pages tell the worker.
  *
- * One timer serves the pool. While some child may be running a request that nobody knows to be long,
- * it fires every CEL_WATCH_MS: then it learns of starts, takes back what waits behind a long request,
- * and fetches outcomes that a child holds back. Otherwise it fires at the next time limit, or never. */
+ * One timer serves the pool. While some child may be running a request that nobody knows to be
+ * long, it fires every CEL_WATCH_MS: then it learns of starts, takes back what waits behind a
+ * long request, and fetches outcomes that a child holds back. Otherwise it fires at the next
+ * time limit, or never. */
 #include <signal.h>
 #include <string.h>
 
@@ -130,8 +131,8 @@ static int64_t watch_child(struct child *child, uint64_t now_ns)
         return INT64_MAX;
     state = cel__claim_get(page, head->ticket);
     if (state != CEL_CLAIM_TAKEN && state != CEL_CLAIM_CANCELED && state != CEL_CLAIM_DOOMED) {
-        /* DONE comes behind the outcome's bytes: they must be here soon, unless a task wrote into its
-         * process's socket and made us wait for the rest of a frame that has none. */
+        /* DONE comes behind the outcome's bytes: they must be here soon, unless a task wrote
+         * into its process's socket and made us wait for the rest of a frame that has none. */
         if (state != CEL_CLAIM_QUEUED && ++child->silent_looks > CEL_SILENT_LOOKS)
             cel__child_distrust(child, "ended a request without an outcome");
         return CEL_WATCH_MS;

@@ -1,5 +1,5 @@
-/* protocol.c - the frame codec. All integers go through memcpy-free byte shifts, so that it reads
- * the same on any machine; compilers make single loads and stores of them. */
+/* protocol.c - the frame codec. All integers go through memcpy-free byte shifts, so that it
+ * reads the same on any machine; compilers make single loads and stores of them. */
 #include "pool/protocol.h"
 
 #include <assert.h>

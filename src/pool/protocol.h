@@ -1,4 +1,5 @@
-/* protocol.h - the pool protocol: the frames between a worker and the process that runs its tasks.
+/* protocol.h - the pool protocol: the frames between a worker and the process that runs its
+ * tasks.
  *
  * Documented for other languages in docs/pool-protocol.md. A frame is
  *
@@ -22,8 +23,8 @@
 #define CEL_FRAME_HEAD       16
 #define CEL_SECTION_HEAD     8
 
-/* Set in the flags of a REQUEST that is not expected to be short: the host flushes what it holds
- * back and sends STARTED before it runs it. */
+/* Set in the flags of a REQUEST that is not expected to be short: the host flushes what it
+ * holds back and sends STARTED before it runs it. */
 #define CEL_FRAME_ANNOUNCE 1
 
 /* X(constant, value, direction, meaning) */
@@ -132,13 +133,13 @@ typedef struct cel_frame {
     cel_view sections;
 } cel_frame;
 
-/* Looks for a whole frame at the beginning of `bytes`. Returns its length, 0 if it is not all there
- * yet, or -1 if the bytes are no frame (too long, or shorter than its head). Views point into bytes.
- * An unknown type is not an error here. *out is written only for a whole frame. */
+/* Looks for a whole frame at the beginning of `bytes`. Returns its length, 0 if it is not all
+ * there yet, or -1 if the bytes are no frame (too long, or shorter than its head). Views point
+ * into bytes. An unknown type is not an error here. *out is written only for a whole frame. */
 int64_t cel__frame_read(cel_frame *out, cel_view bytes);
 
-/* Returns the length that the frame at the beginning of `bytes` will have once it is all there: 0 if
- * even its head is missing, or -1 as above. For readers that make room before. */
+/* Returns the length that the frame at the beginning of `bytes` will have once it is all there:
+ * 0 if even its head is missing, or -1 as above. For readers that make room before. */
 int64_t cel__frame_need(cel_view bytes);
 
 /* Walks sections: gives the next one and advances *rest; false at the end, or where the rest is
@@ -154,7 +155,8 @@ cel_view cel__section_find(cel_view sections, cel_section_tag tag);
 /* Reads an int section; false if it has not 8 bytes. */
 bool cel__section_int(cel_view bytes, int64_t *value);
 
-/* Reads a MESSAGE section; views into bytes and scratch, which the caller keeps both. CEL_EPROTO. */
+/* Reads a MESSAGE section; views into bytes and scratch, which the caller keeps both.
+ * CEL_EPROTO. */
 cel_code
 cel__section_message(cel_message *out, cel_view bytes, cel__buf *scratch, cel_error *err);
 

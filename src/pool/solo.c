@@ -1,9 +1,9 @@
-/* solo.c - a pool of one slot on the loop itself: for tests, debugging, and tasks that must share the
- * worker's process.
+/* solo.c - a pool of one slot on the loop itself: for tests, debugging, and tasks that must
+ * share the worker's process.
  *
- * One request runs per turn of the loop, in an idle handle that is active while something waits, so
- * that timers and sockets get their turn in between. While it runs nothing else does: it cannot be
- * killed, and nobody can answer an up-call. */
+ * One request runs per turn of the loop, in an idle handle that is active while something
+ * waits, so that timers and sockets get their turn in between. While it runs nothing else does:
+ * it cannot be killed, and nobody can answer an up-call. */
 #include <assert.h>
 
 #include <utlist.h>

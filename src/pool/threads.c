@@ -1,12 +1,14 @@
 /* threads.c - a pool of threads in the worker's process.
  *
- * The loop hands requests over through one queue that all threads take from, so nothing waits behind a
- * long request while another thread is free; what the queue holds beyond the free threads is short, and
- * can be taken back. Threads post *notes* (started, frame, outcome, the end of the thread) to a list
- * that the loop empties when a uv_async wakes it. Everything shared is under one mutex; a request's
- * cancel token is an atomic in its *run*, which lives from submit() until the end.
+ * The loop hands requests over through one queue that all threads take from, so nothing waits
+ * behind a long request while another thread is free; what the queue holds beyond the free
+ * threads is short, and can be taken back. Threads post *notes* (started, frame, outcome, the
+ * end of the thread) to a list that the loop empties when a uv_async wakes it. Everything
+ * shared is under one mutex; a request's cancel token is an atomic in its *run*, which lives
+ * from submit() until the end.
  *
- * A thread cannot be ended: hard limits are refused, close() waits for what runs (its token is set). */
+ * A thread cannot be ended: hard limits are refused, close() waits for what runs (its token is
+ * set). */
 #include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -301,8 +303,8 @@ static void tell_started(struct threads *pool, struct run *run)
     pool->opts.callbacks.on_started(pool->opts.callbacks.user, request, run->wall_us);
 }
 
-/* Tells, once, that the soft limit has passed; returns when it will, INT64_MAX if nothing is due. The
- * request itself may have seen it before, by the clock. */
+/* Tells, once, that the soft limit has passed; returns when it will, INT64_MAX if nothing is
+ * due. The request itself may have seen it before, by the clock. */
 static int64_t tell_soft_limit(struct threads *pool, struct run *run, int64_t now)
 {
     int64_t soft_ms = run->request->soft_limit_ms;

@@ -2,13 +2,14 @@
  *
  *     worker --fork, before any thread--> zygote --fork, on request--> child, child, ...
  *
- * It has one thread, touches nothing of the module, and waits for two things: packets on the control
- * socket and signals (a signalfd). A child's process group is killed before the child is reaped, while
- * its number cannot be anybody else's; so what a task left running ends with the task's process.
+ * It has one thread, touches nothing of the module, and waits for two things: packets on the
+ * control socket and signals (a signalfd). A child's process group is killed before the child
+ * is reaped, while its number cannot be anybody else's; so what a task left running ends with
+ * the task's process.
  *
- * Deaths: the worker's ends the stream (and raises HUP here, PDEATHSIG, in case somebody holds the
- * other end): all groups are killed. The zygote's own, by a KILL from outside, kills the children by
- * their PDEATHSIG. */
+ * Deaths: the worker's ends the stream (and raises HUP here, PDEATHSIG, in case somebody holds
+ * the other end): all groups are killed. The zygote's own, by a KILL from outside, kills the
+ * children by their PDEATHSIG. */
 #include "pool/zygote.h"
 
 #include <errno.h>

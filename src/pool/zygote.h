@@ -1,7 +1,8 @@
 /* zygote.h - what the prefork pool and its zygote say to each other.
  *
- * Over one SOCK_SEQPACKET pair: commands down, reports up, each one packet. The end of the stream
- * downwards means: kill all children and their process groups, reap them, report that, and exit. */
+ * Over one SOCK_SEQPACKET pair: commands down, reports up, each one packet. The end of the
+ * stream downwards means: kill all children and their process groups, reap them, report that,
+ * and exit. */
 #ifndef CEL_POOL_ZYGOTE_H
 #define CEL_POOL_ZYGOTE_H
 
@@ -30,8 +31,8 @@ struct cel_zygote {
     int fd; /* control; non-blocking */
 };
 
-/* Runs a child: answers the requests that come through `fd` until QUIT or the end of the stream. Never
- * returns. `page_fd` is the claim page. Called in the new process. */
+/* Runs a child: answers the requests that come through `fd` until QUIT or the end of the
+ * stream. Never returns. `page_fd` is the claim page. Called in the new process. */
 _Noreturn void cel__child_main(const cel_pool_host *host, int fd, int page_fd, int number);
 
 #endif
