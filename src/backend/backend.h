@@ -1,8 +1,8 @@
 /* backend.h - the seam to result stores.
  *
- * The rules of broker.h hold: one loop, no blocking, callbacks on the loop's thread, exactly once, never before the call
- * has returned; CEL_ECANCELED at close. Documents are the JSON texts of message/result.h. For transaction domains see
- * broker.h. */
+ * The rules of broker.h hold: one loop, no blocking, callbacks on the loop's thread, exactly
+ * once, never before the call has returned; CEL_ECANCELED at close. Documents are the JSON
+ * texts of message/result.h. For transaction domains see broker.h. */
 #ifndef CEL_BACKEND_BACKEND_H
 #define CEL_BACKEND_BACKEND_H
 
@@ -24,8 +24,7 @@ typedef struct cel_backend_options {
     const cel_clock *clock; /* borrowed, as log */
     const cel_log *log;
     bool threaded;
-    int64_t
-        expires_ms; /* how long results, groups and chords are kept after their last change; 0: for ever */
+    int64_t expires_ms; /* how long records are kept after their last change; 0: for ever */
 } cel_backend_options;
 
 /* A result to store. Views are copied before store() returns. */
@@ -40,29 +39,27 @@ typedef struct cel_backend_record {
 /* One finished part of a chord. Views are copied. */
 typedef struct cel_chord_part {
     cel_view gid;
-    cel_view
-        task_id; /* parts are counted by this: the same id twice counts once, the first ready state stays */
-    int64_t index;   /* group_index; -1: unknown, sorts last */
-    cel_view status; /* SUCCESS, FAILURE or REVOKED */
-    cel_view result; /* JSON: the value, or the encoded exception */
-    cel_view
-        body; /* the chord body's signature (JSON): kept with the chord so that it can be fired again */
+    cel_view task_id; /* what is counted: an id once, its first ready state stays */
+    int64_t index;    /* group_index; -1: unknown, sorts last */
+    cel_view status;  /* SUCCESS, FAILURE or REVOKED */
+    cel_view result;  /* JSON: the value, or the encoded exception */
+    cel_view body;    /* the body's signature (JSON): kept so that it can be fired again */
     cel_view root_id; /* of the part's task; kept likewise */
 } cel_chord_part;
 
 /* A chord whose parts are all there. */
 typedef struct cel_chord_ready {
     cel_view gid;
-    cel_view
-        results; /* JSON array of the parts' results in order of index; absent if a part failed */
+    cel_view results; /* JSON array in order of index; absent if a part failed */
     cel_view
         failed_id; /* the first part, in that order, that is FAILURE or REVOKED; absent: none */
     cel_view failed_result;            /* its encoded exception */
     cel_view body, parent_id, root_id; /* parent_id: the part that completed it */
 } cel_chord_ready;
 
-/* `ready` is NULL unless this part completed the chord: then the caller publishes the body (or stores the ChordError) and reports
- * chord_done() once that is confirmed (within one domain: in the same turn). Views valid during the call. */
+/* `ready` is NULL unless this part completed the chord: then the caller publishes the body
+ * (or stores the ChordError) and reports chord_done() once that is confirmed (within one
+ * domain: in the same turn). Views valid during the call. */
 typedef void (*cel_chord_cb)(void *user,
                              const cel_chord_ready *ready,
                              cel_code code,
@@ -75,16 +72,17 @@ typedef struct cel_backend_ops {
     cel_code (*open)(cel_backend **out, const cel_backend_options *options, cel_error *err);
     void (*close)(cel_backend *backend, void (*closed)(void *user), void *user);
 
-    /* Stores and wakes the watchers. A SUCCESS, FAILURE or REVOKED document is never replaced by an unready one, nor SUCCESS by anything: then
-     * it reports CEL_OK and leaves the stored one. */
+    /* Stores and wakes the watchers. A SUCCESS, FAILURE or REVOKED document is never
+     * replaced by an unready one, nor SUCCESS by anything: then it reports CEL_OK and leaves
+     * the stored one. */
     cel_code (*store)(cel_backend *backend,
                       const cel_backend_record *record,
                       cel_backend_cb cb,
                       void *user,
                       cel_error *err);
 
-    /* Fetches documents: `cb` is called once per id found (view valid during the call), then once with task_id absent (and err if it
-     * failed). Copies the ids. */
+    /* Fetches documents: `cb` is called once per id found (view valid during the call), then
+     * once with task_id absent (and err if it failed). Copies the ids. */
     cel_code (*fetch)(
         cel_backend *backend,
         const cel_view *task_ids,
@@ -101,8 +99,11 @@ typedef struct cel_backend_ops {
                        void *user,
                        cel_error *err);
 
-    /* Watches ids (of tasks, or with group=true of one group): `changed` runs on the loop after each stored change, possibly without one, never
-     * missing one after watch() has returned: watch first, then fetch. Copies. Ends with unwatch(). */
+    /* Watches ids (of tasks, or with group=true of one group): `changed` runs on the loop
+     * after each stored change, possibly without one, never missing one after watch() has
+     * returned: watch first, then fetch. Copies. Ends with unwatch(), also after the backend
+     * was closed (which ends the calls of `changed`). A watch need not keep the loop alive:
+     * the waiter's deadline does. */
     cel_code (*watch)(cel_watch **out,
                       cel_backend *backend,
                       const cel_view *ids,
@@ -121,7 +122,8 @@ typedef struct cel_backend_ops {
         void *user,
         cel_error *err);
 
-    /* A group's saved result tuple: {"result": <tuple>}. `document` absent: deletes it. fetch gives an absent view if there is none. */
+    /* A group's saved result tuple: {"result": <tuple>}. `document` absent: deletes it.
+     * fetch gives an absent view if there is none. */
     cel_code (*group_save)(cel_backend *backend,
                            cel_view gid,
                            cel_view document,
@@ -134,8 +136,11 @@ typedef struct cel_backend_ops {
                             void *user,
                             cel_error *err);
 
-    /* Opens a chord: sets its size (keeps the size if it is open already). Parts may be there before it. A size that the parts already reach is
-     * completed by nobody: so open it before publishing the parts. */
+    /* Opens a chord: sets its size (keeps the size if it is open already). Parts may be
+     * there before it. A size that the parts already reach is reported to nobody, and the
+     * next sweep finds it complete: so open it before publishing the parts. CEL_EINVAL for a
+     * size below 1. What comes after the chord is complete, a part or another opening,
+     * changes nothing (CEL_OK), also when it is done: it is remembered until it expires. */
     cel_code (*chord_open)(cel_backend *backend,
                            cel_view gid,
                            int64_t size,
@@ -150,9 +155,10 @@ typedef struct cel_backend_ops {
     cel_code (*chord_done)(
         cel_backend *backend, cel_view gid, cel_backend_cb cb, void *user, cel_error *err);
 
-    /* Looks for chords that are complete but not done and whose completer is gone (or silent for longer than `older_ms`): claims each for the caller
-     * and calls `cb` with it; in the end with ready NULL. The caller goes on as after chord_part. Also expires old records. Workers call it at start and
-     * from time to time. */
+    /* Looks for chords that are complete but not done and whose completer is gone (or silent
+     * for longer than `older_ms`): claims each for the caller and calls `cb` with it; in the
+     * end with ready NULL. The caller goes on as after chord_part. Also expires old records.
+     * Workers call it at start and from time to time. */
     cel_code (*sweep)(
         cel_backend *backend, int64_t older_ms, cel_chord_cb cb, void *user, cel_error *err);
 } cel_backend_ops;

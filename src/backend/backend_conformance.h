@@ -1,4 +1,5 @@
-/* backend_conformance.h - what every result store must do, as one suite of tests. Tests only. */
+/* backend_conformance.h - what every result store must do, as one suite of tests. Tests
+ * only. */
 #ifndef CEL_BACKEND_BACKEND_CONFORMANCE_H
 #define CEL_BACKEND_BACKEND_CONFORMANCE_H
 
@@ -18,7 +19,8 @@ int cel__backend_conformance(const cel__conformance_subject *subject);
 
 /* ---- the tools of the suite, also for the tests of one implementation ---- */
 
-/* Two backends of one store, each on a loop of its own, driven in turn by one thread; a clock that is turned by hand. */
+/* Two backends of one store, each on a loop of its own, driven in turn by one thread; a
+ * clock that is turned by hand. */
 typedef struct cel__pair {
     cel_clock clock; /* must be first */
     int64_t wall_us;
@@ -53,7 +55,8 @@ typedef struct cel__heard {
 
 void cel__heard_done(cel__heard *heard); /* frees and zeroes */
 
-/* Do one thing with backends[which] and wait for its end; they assert CEL_OK. Texts are NUL-terminated. */
+/* Do one thing with backends[which] and wait for its end; they assert CEL_OK. Texts are
+ * NUL-terminated. */
 void cel__pair_store(cel__pair *pair,
                      int which,
                      const char *task_id,
@@ -79,5 +82,35 @@ cel_chord_part cel__part(const char *gid,
                          int64_t index,
                          const char *status,
                          const char *result);
+
+/* Counts a part that is SUCCESS. */
+void cel__pair_add(cel__pair *pair,
+                   int which,
+                   const char *gid,
+                   const char *id,
+                   int64_t index,
+                   const char *result,
+                   cel__heard *heard);
+
+/* ---- the suite's tests of chords (backend_conformance_chord.c) ---- */
+#define CEL_TEST_LONG_MS ((int64_t)3600000)
+
+#define CEL_CHORD_TESTS(X)                                                                     \
+    X(a_chord_completes_once_with_results_in_order)                                            \
+    X(a_part_that_comes_twice_counts_once)                                                     \
+    X(the_first_failed_part_in_order_is_named)                                                 \
+    X(parts_before_the_opening_are_kept)                                                       \
+    X(a_chord_complete_when_opened_is_left_to_the_sweep)                                       \
+    X(a_chord_of_nothing_is_refused)                                                           \
+    X(a_chord_that_is_done_cannot_be_started_again)                                            \
+    X(a_chord_nobody_finished_is_fired_again_when_old)                                         \
+    X(all_chords_of_a_closed_completer_are_fired_again)                                        \
+    X(two_completers_fire_once)                                                                \
+    X(a_large_chord_is_complete_and_cleared)                                                   \
+    X(a_part_keeps_its_chord)
+
+#define CEL_X(name) void cel__test_##name(void **state);
+CEL_CHORD_TESTS(CEL_X)
+#undef CEL_X
 
 #endif

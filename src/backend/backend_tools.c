@@ -329,3 +329,16 @@ cel_chord_part cel__part(
         .root_id = CEL_VIEW("root"),
     };
 }
+
+void cel__pair_add(cel__pair *pair,
+                   int which,
+                   const char *gid,
+                   const char *id,
+                   int64_t index,
+                   const char *result,
+                   cel__heard *heard)
+{
+    cel_chord_part part = cel__part(gid, id, index, "SUCCESS", result);
+
+    cel__pair_part(pair, which, &part, heard);
+}

@@ -1,5 +1,6 @@
-/* hash.h - uthash on our allocator, which may fail: then the entry's member `lost` becomes true and the entry is
- * not in the table. Every struct in such a table has that member, false before it is added. */
+/* hash.h - uthash on our allocator, which may fail: then the entry's member `lost` becomes
+ * true and the entry is not in the table. Every struct in such a table has that member,
+ * false before it is added. */
 #ifndef CEL_BACKEND_HASH_H
 #define CEL_BACKEND_HASH_H
 

@@ -1,9 +1,12 @@
-/* memory.c - memory://name: a result store that lives as long as somebody in this process has it open.
+/* memory.c - memory://name: a result store that lives as long as somebody in this process has
+ * it open.
  *
- * All backends of one name share one `hub`, also across loops and threads: a mutex guards the store, the list
- * of backends and who watches what. An operation takes effect during its call; its callback waits in the backend's queue
- * until the loop's next turn, which a uv_async starts. A watcher is marked under the mutex by whoever stores, and called on
- * its own loop. There is no transaction domain: the caller waits for confirmations, as with a remote store. */
+ * All backends of one name share one `hub`, also across loops and threads: a mutex guards
+ * the store, the list of backends and who watches what. An operation takes effect during its
+ * call; its callback waits in the backend's queue until the loop's next turn, which a
+ * uv_async starts. A watcher is marked under the mutex by whoever stores, and called on its
+ * own loop. There is no transaction domain: the caller waits for confirmations, as with a
+ * remote store. */
 #include <assert.h>
 #include <pthread.h>
 #include <string.h>
@@ -199,7 +202,8 @@ static void free_completion(completion *done)
     cel__free(done);
 }
 
-/* The caller has reserved `done` before it did anything, so that what has happened is always reported. */
+/* The caller has reserved `done` before it did anything, so that what has happened is always
+ * reported. */
 static completion *new_completion(completion_kind kind, void *user, cel_error *err)
 {
     completion *done = cel__calloc(1, sizeof *done);
@@ -302,7 +306,8 @@ static cel_watch *take_marked(memory_backend *backend, bool *more)
     return watch;
 }
 
-/* A callback may unwatch anything, so the search starts anew after each. What callbacks cause waits for the next turn. */
+/* A callback may unwatch anything, so the search starts anew after each. What callbacks
+ * cause waits for the next turn. */
 static void on_async(uv_async_t *async)
 {
     memory_backend *backend = async->data;
@@ -712,8 +717,8 @@ end_chord(cel_backend *base, cel_view gid, cel_backend_cb cb, void *user, cel_er
     return finish(backend, done, CEL_OK);
 }
 
-/* One completion for each chord claimed and one for the end. When memory runs out on the way, what was claimed is reported
- * all the same, and the rest is left to the next sweep. */
+/* One completion for each chord claimed and one for the end. When memory runs out on the
+ * way, what was claimed is reported all the same, and the rest is left to the next sweep. */
 static cel_code
 sweep(cel_backend *base, int64_t older_ms, cel_chord_cb cb, void *user, cel_error *err)
 {

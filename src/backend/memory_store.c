@@ -1,10 +1,12 @@
 /* memory_store.c - three hash tables (uthash) keyed by id.
  *
- * Beside its table each kind has a list in order of last change: what expires is at its front as long as all users of a
- * store keep their records equally long. (Where they do not, a record may live as long as the one before it.)
+ * Beside its table each kind has a list in order of last change: what expires is at its front
+ * as long as all users of a store keep their records equally long. (Where they do not, a record
+ * may live as long as the one before it.)
  *
- * A chord goes COLLECTING -> COMPLETE (the last part, or opening, reached the size) -> DONE. It keeps no parts when done,
- * but stays until it expires, so that a late opening or part cannot start it a second time. */
+ * A chord goes COLLECTING -> COMPLETE (the last part, or opening, reached the size) -> DONE.
+ * It keeps no parts when done, but stays until it expires, so that a late opening or part
+ * cannot start it a second time. */
 #include "backend/memory_store.h"
 
 #include <stdlib.h>
@@ -229,7 +231,8 @@ static struct result *new_result(const cel_backend_record *record, int64_t expir
     return NULL;
 }
 
-/* Takes the place of `old` in the table: what is new is in `result`, which is freed with what was old. */
+/* Takes the place of `old` in the table: what is new is in `result`, which is freed with
+ * what was old. */
 static void replace_result(cel__memory_store *store, struct result *old, struct result *result)
 {
     struct result was = *old;
@@ -473,7 +476,8 @@ static cel_code gather(struct chord *chord, cel__ready *ready, cel_error *err)
     return cel__ready_check(ready, err);
 }
 
-/* Keeps the text of `view` in *text; true unless out of memory. An absent view changes nothing. */
+/* Keeps the text of `view` in *text; true unless out of memory. An absent view changes
+ * nothing. */
 static bool keep_text(char **text, cel_view view)
 {
     char *copy;

@@ -1,7 +1,8 @@
 /* memory_store.h - what memory:// holds: results, groups and chords in hash tables.
  *
- * Plain data without loop, clock or lock: the caller (memory.c) holds a mutex around every call. It says what the
- * stored things mean (what may replace what, which part completes a chord); sqlite.c says the same in SQL. */
+ * Plain data without loop, clock or lock: the caller (memory.c) holds a mutex around every
+ * call. It says what the stored things mean (what may replace what, which part completes a
+ * chord); sqlite.c says the same in SQL. */
 #ifndef CEL_BACKEND_MEMORY_STORE_H
 #define CEL_BACKEND_MEMORY_STORE_H
 
@@ -14,8 +15,9 @@ typedef struct cel__memory_store cel__memory_store;
 cel__memory_store *cel__memory_store_new(void);
 void cel__memory_store_free(cel__memory_store *store);
 
-/* As ops->store. `expires_ms` is the wall time at which the record may go; 0: never. *changed: whether it was stored. On
- * failure (CEL_ENOMEM) nothing has changed; so in all functions here. */
+/* As ops->store. `expires_ms` is the wall time at which the record may go; 0: never.
+ * *changed: whether it was stored. On failure (CEL_ENOMEM) nothing has changed; so in all
+ * functions here. */
 cel_code cel__memory_store_put(cel__memory_store *store,
                                const cel_backend_record *record,
                                int64_t expires_ms,
@@ -39,7 +41,8 @@ cel_code cel__memory_store_save(cel__memory_store *store,
                                 cel_error *err);
 cel_view cel__memory_store_saved(const cel__memory_store *store, cel_view gid);
 
-/* As ops->chord_*. `owner` names the completer, `now_ms` when (wall). *completed: this part did it, and `ready` holds the texts. */
+/* As ops->chord_*. `owner` names the completer, `now_ms` when (wall). *completed: this part
+ * did it, and `ready` holds the texts. */
 cel_code cel__memory_store_open(cel__memory_store *store,
                                 cel_view gid,
                                 int64_t size,
@@ -61,8 +64,8 @@ cel_code cel__memory_store_part(cel__memory_store *store,
                                 cel_error *err);
 void cel__memory_store_fired(cel__memory_store *store, cel_view gid);
 
-/* Claims one chord that is complete, not done, and whose completer is gone or silent since before `before_ms`. *found
- * tells whether there was one. */
+/* Claims one chord that is complete, not done, and whose completer is gone or silent since
+ * before `before_ms`. *found tells whether there was one. */
 cel_code cel__memory_store_claim(cel__memory_store *store,
                                  const cel__memory_moment *moment,
                                  int64_t before_ms,

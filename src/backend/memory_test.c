@@ -52,7 +52,8 @@ static void an_unknown_scheme_is_named_without_the_rest(void **state)
     assert_int_equal(cel__backend_open(&backend, &options, &err), CEL_ECONFIG);
 }
 
-/* Every step is tried again until it succeeds: what failed has left nothing behind, or the counts would be wrong. */
+/* Every step is tried again until it succeeds: what failed has left nothing behind, or the
+ * counts would be wrong. */
 static size_t live_through(cel__memory_store *store, size_t fail_at, bool *failed)
 {
     cel_backend_record record = {.task_id = CEL_VIEW("t1"),

@@ -1,7 +1,8 @@
 /* ready.h - the texts of one complete chord, gathered on one thread and shown on another.
  *
- * Zero-initialised it is empty. One buffer holds all texts, since the results of 50,000 parts may be
- * tens of megabytes: they are appended once and never moved again. One thread at a time. */
+ * Zero-initialised it is empty. One buffer holds all texts, since the results of 50,000
+ * parts may be tens of megabytes: they are appended once and never moved again. One thread
+ * at a time. */
 #ifndef CEL_BACKEND_READY_H
 #define CEL_BACKEND_READY_H
 
@@ -30,8 +31,8 @@ typedef struct cel__ready {
 /* Copies `view` as the field's value; an absent view leaves the field absent. */
 void cel__ready_set(cel__ready *ready, cel__ready_field field, cel_view view);
 
-/* Builds the field CEL_READY_RESULTS, a JSON array: begin, one result after the other, end. Nothing else may be
- * set in between. An absent or empty result is null. */
+/* Builds the field CEL_READY_RESULTS, a JSON array: begin, one result after the other, end.
+ * Nothing else may be set in between. An absent or empty result is null. */
 void cel__ready_begin_results(cel__ready *ready);
 void cel__ready_add_result(cel__ready *ready, cel_view result);
 void cel__ready_end_results(cel__ready *ready);

@@ -1,11 +1,13 @@
-/* sqlite.c - the embedded result store: the seam on one side, the engine's operations on the other.
+/* sqlite.c - the embedded result store: the seam on one side, the engine's operations on the
+ * other.
  *
- * Every call becomes a *request*: an engine operation with a copy of its arguments behind it. Requests of the usual size
- * come from a free list, so that storing a result allocates nothing. What takes long (fetching many documents, sweeping,
- * clearing a chord of 50,000 parts) is done in slices: the request is submitted again for the next one, and others run in
- * between.
+ * Every call becomes a *request*: an engine operation with a copy of its arguments behind it.
+ * Requests of the usual size come from a free list, so that storing a result allocates nothing.
+ * What takes long (fetching many documents, sweeping, clearing a chord of 50,000 parts) is done
+ * in slices: the request is submitted again for the next one, and others run in between.
  *
- * A watch is a set of engine listeners; the engine wakes those of this loop, of other loops and of other processes alike. */
+ * A watch is a set of engine listeners; the engine wakes those of this loop, of other loops
+ * and of other processes alike. */
 #include <assert.h>
 #include <string.h>
 
@@ -200,7 +202,8 @@ static void on_unreffed(void *user)
         closed(closed_user);
 }
 
-/* The engine may serve others for long after the backend was closed, so its own requests are waited for. */
+/* The engine may serve others for long after the backend was closed, so its own requests are
+ * waited for. */
 static void maybe_unref(sqlite_backend *backend)
 {
     if (!backend->closing || backend->outstanding > 0 || backend->unreffed)

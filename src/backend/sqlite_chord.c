@@ -1,13 +1,15 @@
 /* sqlite_chord.c - chords in SQL.
  *
- * A chord's row goes 0 collecting -> 1 complete -> 2 done, its parts still there -> 3 cleared, and is deleted when it
- * expires: until then a late opening or part finds it and cannot start it a second time. One that expires while it collects goes
- * to 2.
+ * A chord's row goes 0 collecting -> 1 complete -> 2 done, its parts still there -> 3 cleared,
+ * and is deleted when it expires: until then a late opening or part finds it and cannot start
+ * it a second time. One that expires while it collects goes to 2.
  *
- * A part costs the same whether it is the first or the fifty-thousandth: it looks up the chord's row, adds its own
- * (the unique index on the task's id refuses a second one), and counts up. Parts are keyed by position and arrival, so that they
- * are appended at the end of the tree and read in the order of the results, which is done once, by the part that completes
- * the chord, in its transaction. The body stands in a table of its own: the chord's row is written with every part. */
+ * A part costs the same whether it is the first or the fifty-thousandth: it looks up the
+ * chord's row, adds its own (the unique index on the task's id refuses a second one), and
+ * counts up. Parts are keyed by position and arrival, so that they are appended at the end
+ * of the tree and read in the order of the results, which is done once, by the part that
+ * completes the chord, in its transaction. The body stands in a table of its own: the
+ * chord's row is written with every part. */
 #include "backend/sqlite_store.h"
 
 #define CLEAR_SLICE 500
@@ -293,7 +295,8 @@ static cel_code complete_chord(cel_engine *engine,
     return cel__sqlite_run(engine, stmt, err);
 }
 
-/* The body comes with every part; the first brings it, and the last makes sure that it is there. */
+/* The body comes with every part; the first brings it, and the last makes sure that it is
+ * there. */
 cel_code cel__sqlite_chord_part(cel_engine *engine,
                                 const cel_chord_part *part,
                                 const cel__sqlite_moment *moment,
@@ -483,7 +486,8 @@ static cel_code take_over(cel_engine *engine,
     return cel__sqlite_run(engine, stmt, err);
 }
 
-/* Asking for our owner comes before the look: the first time it also buries the dead, whose chords are then found. */
+/* Asking for our owner comes before the look: the first time it also buries the dead, whose
+ * chords are then found. */
 cel_code cel__sqlite_chord_claim(cel_engine *engine,
                                  const cel__sqlite_moment *moment,
                                  int64_t before_ms,

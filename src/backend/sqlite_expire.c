@@ -1,15 +1,17 @@
 /* sqlite_expire.c - the slow walk through the tables that deletes what has expired.
  *
- * Rows are numbered in the order of arrival, so what expires is at the front as a rule: each walk goes from the front of each
- * table as long as it finds something. Rows further back that expire earlier (users of one file may keep their
- * records for different times) are found by one more slice per walk, which roams through the table and begins anew at its end. So
- * storing needs no index by time, which would cost it a seventh of its speed. */
+ * Rows are numbered in the order of arrival, so what expires is at the front as a rule: each
+ * walk goes from the front of each table as long as it finds something. Rows further back
+ * that expire earlier (users of one file may keep their records for different times) are
+ * found by one more slice per walk, which roams through the table and begins anew at its
+ * end. So storing needs no index by time, which would cost it a seventh of its speed. */
 #include "backend/sqlite_store.h"
 
 #define SLICE 1000
 
-/* What is looked at, and what is done with the rows ?1 < number <= ?2 that expired before ?3. A chord that still has parts is cleared
- * first (its state 2), and one that is complete waits for its completer. */
+/* What is looked at, and what is done with the rows ?1 < number <= ?2 that expired before
+ * ?3. A chord that still has parts is cleared first (its state 2), and one that is complete
+ * waits for its completer. */
 static const struct {
     const char *look, *change, *remove;
 } tables[CEL_SQLITE_EXPIRING] = {

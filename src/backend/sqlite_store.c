@@ -1,8 +1,8 @@
 /* sqlite_store.c - results and groups in SQL.
  *
- * The usual result is new: one INSERT tells so, and only a conflict looks at what is there. The counts of a group are
- * one small row, changed in the transaction that makes a result ready, so that counting 50,000 members costs what counting two
- * does. */
+ * The usual result is new: one INSERT tells so, and only a conflict looks at what is there.
+ * The counts of a group are one small row, changed in the transaction that makes a result
+ * ready, so that counting 50,000 members costs what counting two does. */
 #include "backend/sqlite_store.h"
 
 #include "message/result.h"
@@ -15,7 +15,8 @@ void cel__sqlite_bind(sqlite3_stmt *stmt, int column, cel_view view)
         sqlite3_bind_null(stmt, column);
 }
 
-/* The text first, then its length, as SQLite wants it; whatever type a foreign hand has put there. */
+/* The text first, then its length, as SQLite wants it; whatever type a foreign hand has put
+ * there. */
 cel_view cel__sqlite_column(sqlite3_stmt *stmt, int column)
 {
     const void *text = sqlite3_column_text(stmt, column);
@@ -150,7 +151,8 @@ static cel_code update_result(cel_engine *engine,
     return cel__sqlite_run(engine, stmt, err);
 }
 
-/* *changed: the record has taken the place of the one there was, which has been counted out of its group. */
+/* *changed: the record has taken the place of the one there was, which has been counted out
+ * of its group. */
 static cel_code replace_result(cel_engine *engine,
                                const cel_backend_record *record,
                                const cel__sqlite_moment *moment,

@@ -1,8 +1,8 @@
 /* sqlite_store.h - what the embedded store does in SQL: memory_store.h's twin.
  *
- * Every function runs on the engine's thread inside its transaction, and undoes nothing: when one fails the engine
- * takes back what the operation did. None leaves a statement open: that would keep the engine's connection in an
- * old state of the file. */
+ * Every function runs on the engine's thread inside its transaction, and undoes nothing:
+ * when one fails the engine takes back what the operation did. None leaves a statement open:
+ * that would keep the engine's connection in an old state of the file. */
 #ifndef CEL_BACKEND_SQLITE_STORE_H
 #define CEL_BACKEND_SQLITE_STORE_H
 
@@ -65,7 +65,8 @@ cel_code cel__sqlite_chord_done(cel_engine *engine,
                                 bool *more,
                                 cel_error *err);
 
-/* Claims one chord that is complete, not done, and whose completer is gone or silent since before `before_ms`. */
+/* Claims one chord that is complete, not done, and whose completer is gone or silent since
+ * before `before_ms`. */
 cel_code cel__sqlite_chord_claim(cel_engine *engine,
                                  const cel__sqlite_moment *moment,
                                  int64_t before_ms,

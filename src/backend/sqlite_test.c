@@ -1,5 +1,6 @@
-/* sqlite_test.c - sqlite:/// passes the suite on the loop and on its own thread; and what only a file and several
- * processes can do: die in between, race, fill up, hold what others have put there. */
+/* sqlite_test.c - sqlite:/// passes the suite on the loop and on its own thread; and what
+ * only a file and several processes can do: die in between, race, fill up, hold what others
+ * have put there. */
 #include <fcntl.h>
 #include <ftw.h>
 #include <setjmp.h>
@@ -59,7 +60,8 @@ static int remove_store(void **state)
 
 /* ---- several processes ---- */
 
-/* Runs this program anew, as `work`; its asserts end it. It finds the pipes at descriptors 3 and 4. */
+/* Runs this program anew, as `work`; its asserts end it. It finds the pipes at descriptors 3
+ * and 4. */
 static pid_t run_child(const char *work, int *to, int *from)
 {
     int down[2], up[2];
