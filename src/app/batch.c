@@ -294,36 +294,23 @@ static void set_times(cel_task_message *spec, int64_t now_us, const cel_send_opt
     spec->shadow = cel__view(o->shadow);
 }
 
-/* As cel__uuid4(), with one system call for many. A batch lives within one call, so no fork() can double it. */
+/* As cel__uuid7(), with one system call for many. A batch lives within one call, so no fork() can double it. */
 static void batch_uuid(cel_batch *batch, char out[CEL_UUID_LEN + 1])
 {
-    static const char digits[] = "0123456789abcdef";
-    unsigned char *bytes;
-    char *to = out;
-
     if (batch->count == 0) { /* perhaps the only one */
-        cel__uuid4(out);
+        cel__uuid7(out);
         return;
     }
     if (batch->random_left == 0) {
         for (size_t i = 0; i < sizeof batch->random; i += 256)
             if (getentropy(batch->random + i, 256) != 0) {
-                cel__uuid4(out);
+                cel__uuid7(out);
                 return;
             }
         batch->random_left = sizeof batch->random;
     }
     batch->random_left -= 16;
-    bytes = batch->random + batch->random_left;
-    bytes[6] = (unsigned char)((bytes[6] & 0x0F) | 0x40);
-    bytes[8] = (unsigned char)((bytes[8] & 0x3F) | 0x80);
-    for (size_t i = 0; i < 16; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            *to++ = '-';
-        *to++ = digits[bytes[i] >> 4];
-        *to++ = digits[bytes[i] & 15];
-    }
-    *to = '\0';
+    cel__uuid7_from(out, batch->random + batch->random_left);
 }
 
 static cel_view new_id(cel_batch *batch, cel_batch_chunk *chunk, const char *given)

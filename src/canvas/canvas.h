@@ -13,7 +13,7 @@
 #include "message/task.h"
 
 typedef struct cel_canvas_context {
-    /* Writes a new unique id. NULL: cel__uuid4(). Tests count instead. */
+    /* Writes a new unique id. NULL: cel__uuid7(). Tests count instead. */
     void (*new_id)(void *user, char out[37]);
     void *user;
     int64_t now_us; /* wall: what countdown and relative expires count from */

@@ -52,7 +52,7 @@ void cel__new_id(cel__planner *planner, cel_view *out)
     if (planner->context->new_id)
         planner->context->new_id(planner->context->user, text);
     else
-        cel__uuid4(text);
+        cel__uuid7(text);
     *out = (cel_view){text, strnlen(text, CEL_UUID_LEN)};
 }
 

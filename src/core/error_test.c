@@ -73,6 +73,23 @@ static void a_long_message_is_cut_between_characters(void **state)
     }
 }
 
+static void ids_of_version_7_sort_as_they_are_made(void **state)
+{
+    char last[CEL_UUID_LEN + 1] = "", id[CEL_UUID_LEN + 1];
+
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        cel__uuid7(id);
+        assert_int_equal(strlen(id), CEL_UUID_LEN);
+        assert_int_equal(id[14], '7');
+        assert_non_null(strchr("89ab", id[19]));
+        assert_true(id[8] == '-' && id[13] == '-' && id[18] == '-' && id[23] == '-');
+        assert_true(strncmp(last, id, 18) <= 0);
+        assert_string_not_equal(last, id);
+        memcpy(last, id, sizeof id);
+    }
+}
+
 static void an_id_is_a_uuid_of_version_4(void **state)
 {
     char id[CEL_UUID_LEN + 1], other[CEL_UUID_LEN + 1];
@@ -179,6 +196,7 @@ int main(void)
         cmocka_unit_test(a_message_may_be_wrapped_in_itself),
         cmocka_unit_test(a_long_message_is_cut_between_characters),
         cmocka_unit_test(an_id_is_a_uuid_of_version_4),
+        cmocka_unit_test(ids_of_version_7_sort_as_they_are_made),
         cmocka_unit_test(the_nth_allocation_fails_once),
         cmocka_unit_test(the_clock_runs_forward),
         cmocka_unit_test(a_log_drops_what_is_below_its_level),
