@@ -1,4 +1,4 @@
-"""`meson install` puts everything in its place, and a C task of ten lines and a client work against what is installed."""
+"""`meson install` puts everything in its place, and the task and the client of the README work against what is installed."""
 import glob
 import os
 import re
@@ -8,45 +8,15 @@ import unittest
 
 import support
 
-TASKS = r"""#include <celeriac.h>
+README = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../README.md")
 
-static json_t *add(cel_request *req)
-{
-    json_int_t x, y;
-    if (cel_unpack(req, "x:I y:I", &x, &y) != CEL_OK)
-        return NULL;
-    return json_integer(x + y);
-}
 
-CEL_MODULE(tasks)
-{
-    cel_task(app, "tasks.add", add);
-}
-"""
-
-CLIENT = r"""#include <celeriac.h>
-#include <stdio.h>
-
-int main(void)
-{
-    cel_app *app = NULL;
-    cel_result *result = NULL;
-    json_t *value = NULL;
-    cel_error err;
-
-    if (cel_app_new(&app, NULL, &err) != CEL_OK ||
-        cel_delay(app, &result, &err, "tasks.add", "[i,i]", 2, 3) != CEL_OK ||
-        cel_result_get(result, &value, 20000, &err) != CEL_OK) {
-        fprintf(stderr, "%s\n", err.message);
-        return 1;
-    }
-    printf("%lld\n", (long long)json_integer_value(value));
-    json_decref(value);
-    cel_result_free(result);
-    cel_app_free(app);
-    return 0;
-}
-"""
+def readme_programs():
+    """The two C programs that the README shows: a task module and a client."""
+    with open(README, encoding="utf-8") as file:
+        programs = re.findall(r"^```c\n(.*?)^```", file.read(), re.M | re.S)
+    assert len(programs) == 2, "the README shows a task and a client"
+    return programs
 
 
 class InstallTest(support.Case):
@@ -110,8 +80,9 @@ class InstallTest(support.Case):
         self.assertEqual({name for name in names if re.match(r"cel_[a-z]", name)} - declared, set())
 
     def test_a_task_and_a_client_work_against_it(self):
-        self.write("tasks.c", TASKS)
-        self.write("client.c", CLIENT)
+        tasks, client = readme_programs()
+        self.write("tasks.c", tasks)
+        self.write("client.c", client)
         self.compile("tasks.c", "tasks.so", "-shared", "-fPIC")
         self.compile("client.c", "client")
         self.celeriac = f"{self.prefix}/bin/celeriac"
@@ -119,7 +90,7 @@ class InstallTest(support.Case):
         worker = self.spawn("-A", "tasks", "worker", "-c", "2", "-l", "info", bare=True, kind=support.Worker).ready()
         task_id = self.good("call", "tasks.add", "--args", "[40, 2]", bare=True).strip()
         self.assertEqual(self.good("result", task_id, bare=True), "42\n")
-        self.assertEqual(self.run_here("./client"), "5\n")
+        self.assertEqual(self.run_here("./client"), "15\n")
         self.assertEqual(worker.stop(), 0)
 
 
