@@ -1,8 +1,11 @@
-/* memory.c - memory://name: queues in this process, for tests and for programs that are their own worker.
+/* memory.c - memory://name: queues in this process, for tests and for programs that are their
+ * own worker.
  *
- * All brokers with the same name share one *hub*, also those of different loops; it lives as long as one of them is open. Everything
- * takes effect at once under the hub's mutex; what is to be told goes through the broker's list of *notes* and its uv_async, so that
- * callbacks run later, on the right loop. A message is always in exactly one list: ready or waiting of its queue, or the deliveries of a broker. */
+ * All brokers with the same name share one *hub*, also those of different loops; it lives as
+ * long as one of them is open. Everything takes effect at once under the hub's mutex; what is
+ * to be told goes through the broker's list of *notes* and its uv_async, so that callbacks run
+ * later, on the right loop. A message is always in exactly one list: ready or waiting of its
+ * queue, or the deliveries of a broker. */
 #include <assert.h>
 #include <pthread.h>
 #include <string.h>
@@ -252,7 +255,8 @@ static memory_delivery *take_next(memory_consumer *consumer)
     return NULL;
 }
 
-/* Takes one message for one of the consumers that have room; the callbacks may cancel any of them. */
+/* Takes one message for one of the consumers that have room; the callbacks may cancel any of
+ * them. */
 static memory_delivery *take_any(memory_broker *broker)
 {
     memory_consumer *consumer;

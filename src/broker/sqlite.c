@@ -1,11 +1,13 @@
 /* sqlite.c - the SQLite broker, the loop's side. The transactions are in sqlite_db.c.
  *
- * A consumer has at most one claim under way. It listens for its queues while its window has room, and claims again
- * only if woken, due, or if the last claim was filled: an idle one reads nothing, a full one is not even poked. A claim
- * submitted in the same turn as acknowledgements is in their transaction and asks for as much as they have freed.
+ * A consumer has at most one claim under way. It listens for its queues while its window has
+ * room, and claims again only if woken, due, or if the last claim was filled: an idle one reads
+ * nothing, a full one is not even poked. A claim submitted in the same turn as acknowledgements
+ * is in their transaction and asks for as much as they have freed.
  *
- * A delivery is in broker->deliveries from on_delivery until its settlement is confirmed. One that could not be settled (disk full) is the
- * holder's again, or, without a callback, put back by the retry timer. */
+ * A delivery is in broker->deliveries from on_delivery until its settlement is confirmed. One
+ * that could not be settled (disk full) is the holder's again, or, without a callback, put back
+ * by the retry timer. */
 #include <assert.h>
 #include <stddef.h>
 #include <string.h>
@@ -289,7 +291,8 @@ static void settle(sqlite_delivery *delivery, settle_kind kind, cel_broker_cb cb
     delivery->settle.cb = cb;
     delivery->settle.user = user;
     if (kind == SETTLE_REQUEUE || kind == SETTLE_RELEASE) {
-        /* Before the commit: the claim that follows must find no old mark if this process dies. */
+        /* Before the commit: the claim that follows must find no old mark if this process dies.
+         */
         cel__ledger_clear(delivery->ledger, delivery->cell);
         delivery->cell = CEL_LEDGER_NONE;
     }

@@ -1,6 +1,7 @@
 /* sqlite_db.c - the SQLite broker's transactions. All of it runs on the engine's thread.
  *
- * See sqlite/schema.c for the tables. Every run() can be run again: it begins by forgetting what an earlier one has found. */
+ * See sqlite/schema.c for the tables. Every run() can be run again: it begins by forgetting
+ * what an earlier one has found. */
 #include <stddef.h>
 #include <string.h>
 
@@ -101,8 +102,8 @@ static cel_code make_queue(cel_engine *engine, cel_view name, int64_t *id, cel_e
     return code;
 }
 
-/* Gives the queue's number, making the queue if there is none. A number learnt in a transaction that was rolled back may be
- * wrong: then all are forgotten. */
+/* Gives the queue's number, making the queue if there is none. A number learnt in a transaction
+ * that was rolled back may be wrong: then all are forgotten. */
 static cel_code queue_number(sqlite_broker *broker,
                              cel_engine *engine,
                              cel_view name,
@@ -368,7 +369,8 @@ static size_t row_bytes(sqlite3_stmt *stmt)
 {
     size_t bytes = 0;
 
-    /* What has another type than text or blob is turned into text here, so that blob and bytes agree. */
+    /* What has another type than text or blob is turned into text here, so that blob and bytes
+     * agree. */
     for (int column = COL_TASK; column <= COL_BODY; column++) {
         int type = sqlite3_column_type(stmt, column);
         if (type == SQLITE_INTEGER || type == SQLITE_FLOAT)
@@ -425,8 +427,8 @@ new_delivery(claim_op *claim, const consumer_queue *queue, sqlite3_stmt *stmt, s
     return delivery;
 }
 
-/* A row of `ready` as the query has found it. It is changed after the query has ended, for a cursor must not be walked over an index that
- * is being changed. */
+/* A row of `ready` as the query has found it. It is changed after the query has ended, for a
+ * cursor must not be walked over an index that is being changed. */
 typedef struct ready_row {
     int64_t rank, id;
     bool missing, huge;
@@ -487,7 +489,8 @@ static cel_code read_row(cel_engine *engine,
     return CEL_OK;
 }
 
-/* Claims up to `want` (at most CHUNK) of one queue; *taken tells how many rows of `ready` that used up. */
+/* Claims up to `want` (at most CHUNK) of one queue; *taken tells how many rows of `ready` that
+ * used up. */
 static cel_code claim_chunk(cel_engine *engine,
                             claim_op *claim,
                             const consumer_queue *queue,

@@ -1,4 +1,5 @@
-/* sqlite_impl.h - the inside of the SQLite broker: sqlite.c (the loop's side) and sqlite_db.c (the transactions). */
+/* sqlite_impl.h - the inside of the SQLite broker: sqlite.c (the loop's side) and sqlite_db.c
+ * (the transactions). */
 #ifndef CEL_BROKER_SQLITE_IMPL_H
 #define CEL_BROKER_SQLITE_IMPL_H
 

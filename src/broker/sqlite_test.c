@@ -1,5 +1,5 @@
-/* sqlite_test.c - the SQLite broker keeps the contract, and what is its own: processes that are killed, full disks, lost leases, and
- * files that somebody has edited. */
+/* sqlite_test.c - the SQLite broker keeps the contract, and what is its own: processes that are
+ * killed, full disks, lost leases, and files that somebody has edited. */
 #include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -344,7 +344,8 @@ static void an_ended_lease_is_taken_over_after_a_grace(void **state)
 
 #define SHARED_MESSAGES 1000
 
-/* Takes and acknowledges until an end marker comes; the exit status tells that all went well. */
+/* Takes and acknowledges until an end marker comes; the exit status tells that all went well.
+ */
 static void eat(fixture *fix, int report)
 {
     uint32_t eaten = 0;

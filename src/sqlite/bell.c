@@ -1,15 +1,17 @@
 /* bell.c - the mapped file and the FIFOs.
  *
- * No wake-up is lost: a waiter sets its bits, then reads the database; a ringer commits, then reads the bits, both with a full fence
- * between. The ringer fills the ring, then sets `poked`, then writes a byte if it was not set before; the waiter
- * empties the FIFO, clears `poked`, then reads the ring. A ringer that is killed between two of these steps leaves a
- * wake-up undone: therefore the engine looks every few seconds (and clears `poked`) as well.
+ * No wake-up is lost: a waiter sets its bits, then reads the database; a ringer commits, then
+ * reads the bits, both with a full fence between. The ringer fills the ring, then sets `poked`,
+ * then writes a byte if it was not set before; the waiter empties the FIFO, clears `poked`,
+ * then reads the ring. A ringer that is killed between two of these steps leaves a wake-up
+ * undone: therefore the engine looks every few seconds (and clears `poked`) as well.
  *
- * A ring's cell carries the lap in its low bits. A cell of the wrong lap is one that was overrun or whose ringer has not written it
- * (yet): then the waiter takes it that everything was rung.
+ * A ring's cell carries the lap in its low bits. A cell of the wrong lap is one that was
+ * overrun or whose ringer has not written it (yet): then the waiter takes it that everything
+ * was rung.
  *
- * Slots are taken and given back under flock() on the file. A FIFO's name holds the slot's generation, so that a
- * descriptor kept open by a ringer never pokes the slot's next holder. */
+ * Slots are taken and given back under flock() on the file. A FIFO's name holds the slot's
+ * generation, so that a descriptor kept open by a ringer never pokes the slot's next holder. */
 #include "sqlite/bell.h"
 
 #include <errno.h>
@@ -102,7 +104,8 @@ static void unlock_file(const cel__bell *bell)
     flock(bell->fd, LOCK_UN);
 }
 
-/* Opens and locks the file that is at the path: not one that a closing engine has just removed. */
+/* Opens and locks the file that is at the path: not one that a closing engine has just removed.
+ */
 static cel_code open_locked(cel__bell *bell, cel_error *err)
 {
     char path[PATH_MAX];
@@ -195,7 +198,8 @@ static cel_code take_slot(cel__bell *bell, cel_error *err)
     unlink(path);
     if (mkfifo(path, 0600) != 0)
         return fail_errno(bell, errno, err);
-    /* Read and write: no end of file when the last ringer goes, and a ringer's open never waits. */
+    /* Read and write: no end of file when the last ringer goes, and a ringer's open never
+     * waits. */
     bell->fifo = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     if (bell->fifo < 0)
         return fail_errno(bell, errno, err);

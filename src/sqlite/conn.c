@@ -1,10 +1,11 @@
 /* conn.c - one connection to an SQLite file.
  *
- * The file is WAL: readers and the one writer do not wait for each other. A writer that finds the lock taken polls it:
- * SQLite's own busy handler would sleep for milliseconds at once, which a round trip of half a millisecond cannot afford.
+ * The file is WAL: readers and the one writer do not wait for each other. A writer that finds
+ * the lock taken polls it: SQLite's own busy handler would sleep for milliseconds at once,
+ * which a round trip of half a millisecond cannot afford.
  *
- * The file itself is never opened by us while a connection to it exists in this process: closing any descriptor of it would drop
- * SQLite's POSIX locks. */
+ * The file itself is never opened by us while a connection to it exists in this process:
+ * closing any descriptor of it would drop SQLite's POSIX locks. */
 #include "sqlite/conn.h"
 
 #include <errno.h>
@@ -274,7 +275,8 @@ static cel_code check_identity(cel__conn *conn, const char *path, bool *fresh, c
     return CEL_OK;
 }
 
-/* Two processes may create the file at once: the one that gets the lock creates the schema, the other finds it. */
+/* Two processes may create the file at once: the one that gets the lock creates the schema, the
+ * other finds it. */
 static cel_code create_schema(cel__conn *conn, const char *path, cel_error *err)
 {
     bool fresh;
@@ -292,7 +294,8 @@ static cel_code create_schema(cel__conn *conn, const char *path, cel_error *err)
     return code;
 }
 
-/* Changing the journal mode takes an exclusive lock, for which SQLite does not ask the busy handler. */
+/* Changing the journal mode takes an exclusive lock, for which SQLite does not ask the busy
+ * handler. */
 static cel_code set_wal(cel__conn *conn, cel_error *err)
 {
     int64_t since = mono_ms();

@@ -24,10 +24,12 @@ typedef struct cel__conn {
     int synchronous; /* what the connection has now: a cel_synchronous */
     int64_t busy_ms;
     int64_t busy_since_ms; /* when the wait for a lock began */
-    int fatal; /* an SQLite code that concerns the whole transaction, seen since begin; else 0 */
+    int fatal; /* an SQLite code that concerns the whole transaction, seen since begin; else 0
+                */
 } cel__conn;
 
-/* Opens `path`, creating the file (mode 0600) and its schema if there is none. Errors as cel__engine_open(). */
+/* Opens `path`, creating the file (mode 0600) and its schema if there is none. Errors as
+ * cel__engine_open(). */
 cel_code
 cel__conn_open(cel__conn *conn, const char *path, const cel__sqlite_url *url, cel_error *err);
 void cel__conn_close(cel__conn *conn);

@@ -1,9 +1,11 @@
 /* engine.c - opening, sharing and closing engines; the loop's handles.
  *
- *   open --> [refs > 0] --last unref--> closing: what is submitted is finished --> leaving: the owner's row is
- *   removed --> (the thread ends and closes the connection) --> shut: handles are closed --> freed, `closed` is called
+ *   open --> [refs > 0] --last unref--> closing: what is submitted is finished --> leaving: the
+ * owner's row is removed --> (the thread ends and closes the connection) --> shut: handles are
+ * closed --> freed, `closed` is called
  *
- * The handles do not keep the loop alive by themselves; while operations are in flight, async (threaded) or prepare does. */
+ * The handles do not keep the loop alive by themselves; while operations are in flight, async
+ * (threaded) or prepare does. */
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
@@ -187,7 +189,8 @@ static void on_idle(uv_idle_t *handle)
     (void)handle;
 }
 
-/* Hands over what was submitted, inline: runs it and calls done(), which may submit more. Returns whether anything has happened. */
+/* Hands over what was submitted, inline: runs it and calls done(), which may submit more.
+ * Returns whether anything has happened. */
 static bool run_turns(cel_engine *engine)
 {
     bool busy = false;
@@ -214,7 +217,8 @@ static void end_of_turn(cel_engine *engine, bool before_poll)
     engine->in_flush = false;
     if (engine->shut)
         return;
-    /* Callbacks have run: who drives the loop step by step must get it back, and what is left over must be run. */
+    /* Callbacks have run: who drives the loop step by step must get it back, and what is left
+     * over must be run. */
     if (before_poll && busy && (!engine->threaded || engine->turn.first || engine->closers))
         uv_idle_start(&engine->idle, on_idle);
     else
@@ -368,7 +372,8 @@ void cel__engine_unref(cel_engine *engine, void (*closed)(void *user), void *use
 
 /* ---- opening ---- */
 
-/* The one name of the file, whatever it was called: of the file if it exists, else of its directory. */
+/* The one name of the file, whatever it was called: of the file if it exists, else of its
+ * directory. */
 static cel_code resolve_path(char **out, const char *path, cel_error *err)
 {
     char resolved[PATH_MAX], directory[PATH_MAX];

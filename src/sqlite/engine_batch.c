@@ -1,9 +1,11 @@
 /* engine_batch.c - how operations become transactions.
  *
- * The loop collects a turn's operations and hands them over at its end. The thread takes all that is waiting, whole turns up to a
- * bound, and runs it in one transaction, hopefully: without savepoints, which would cost a copy of every page that is
- * changed. If an operation fails alone after it has written, the transaction is rolled back and all is run again with a
- * savepoint per operation. That is rare: operations fail by finding nothing, not by half a change. */
+ * The loop collects a turn's operations and hands them over at its end. The thread takes all
+ * that is waiting, whole turns up to a bound, and runs it in one transaction, hopefully:
+ * without savepoints, which would cost a copy of every page that is changed. If an operation
+ * fails alone after it has written, the transaction is rolled back and all is run again with a
+ * savepoint per operation. That is rare: operations fail by finding nothing, not by half a
+ * change. */
 #include <assert.h>
 #include <string.h>
 

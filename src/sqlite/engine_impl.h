@@ -1,4 +1,5 @@
-/* engine_impl.h - the inside of an engine, shared by engine.c, engine_batch.c and engine_tick.c only. */
+/* engine_impl.h - the inside of an engine, shared by engine.c, engine_batch.c and engine_tick.c
+ * only. */
 #ifndef CEL_SQLITE_ENGINE_IMPL_H
 #define CEL_SQLITE_ENGINE_IMPL_H
 
@@ -16,7 +17,8 @@ typedef struct cel__op_list {
     cel_engine_op *first, *last;
 } cel__op_list;
 
-/* Who waits for the end of a reference; made with the reference, so that giving it back cannot fail. */
+/* Who waits for the end of a reference; made with the reference, so that giving it back cannot
+ * fail. */
 typedef struct cel__closer {
     void (*closed)(void *user);
     void *user;

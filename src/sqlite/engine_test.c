@@ -1,4 +1,5 @@
-/* engine_test.c - transactions, sharing, failures and the bell of the SQLite engine, in both modes. */
+/* engine_test.c - transactions, sharing, failures and the bell of the SQLite engine, in both
+ * modes. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,6 @@
-/* engine_tick.c - what the engine does by itself, every few seconds: renew its owner's lease, look for the dead, and look
- * whether others have written to the file without ringing (they were killed in between, or are the sqlite3 command).
+/* engine_tick.c - what the engine does by itself, every few seconds: renew its owner's lease,
+ * look for the dead, and look whether others have written to the file without ringing (they
+ * were killed in between, or are the sqlite3 command).
  *
  * Without an owner and without listeners it does nothing. */
 #include <dirent.h>
@@ -83,7 +84,8 @@ static void lose_owner(cel_engine *engine)
     drop_owner(engine);
 }
 
-/* The ledgers go with this transaction's commit or stay without harm: an owner's number is never used again. */
+/* The ledgers go with this transaction's commit or stay without harm: an owner's number is
+ * never used again. */
 static cel_code clean_up_at_start(cel_engine *engine, cel_error *err)
 {
     cel__tick_op found = {0};
@@ -194,8 +196,8 @@ static cel_code look_for_changes(cel_engine *engine, cel__tick_op *tick)
     return CEL_OK;
 }
 
-/* Removes the ledgers of owners that are no more. A number above the highest committed one may be of an owner whose row is not
- * committed yet. */
+/* Removes the ledgers of owners that are no more. A number above the highest committed one may
+ * be of an owner whose row is not committed yet. */
 static cel_code remove_stale_ledgers(cel_engine *engine, cel_error *err)
 {
     static const char sql[] = "SELECT 1 FROM sqlite_sequence WHERE name='owner' AND seq>=?1 "

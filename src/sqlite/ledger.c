@@ -1,4 +1,5 @@
-/* ledger.c - the file: 8 bytes of magic, then 64-bit cells in the machine's byte order; 0 is a free cell. */
+/* ledger.c - the file: 8 bytes of magic, then 64-bit cells in the machine's byte order; 0 is a
+ * free cell. */
 #include "sqlite/ledger.h"
 
 #include <errno.h>

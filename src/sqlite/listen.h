@@ -19,8 +19,8 @@ typedef struct cel__listeners {
 
 void cel__listeners_done(cel__listeners *listeners);
 
-/* Marks who listens for the hash, or everybody, as due; then cel__listeners_wake() calls them. A listener may end itself and others
- * meanwhile. */
+/* Marks who listens for the hash, or everybody, as due; then cel__listeners_wake() calls them.
+ * A listener may end itself and others meanwhile. */
 void cel__listeners_mark(cel__listeners *listeners, uint64_t hash);
 void cel__listeners_mark_all(cel__listeners *listeners);
 void cel__listeners_wake(cel__listeners *listeners);

@@ -1,8 +1,9 @@
 /* owner.c - leases, and putting back what the dead held.
  *
- * A process of this machine is dead when its pid is gone, a zombie, or another's (start time): no lease is waited for. Of others only the lease
- * tells. A lease that has ended is not taken at once: after a suspended machine wakes up every lease has ended, so its owner gets a
- * grace, measured on our monotonic clock, in which to renew it. */
+ * A process of this machine is dead when its pid is gone, a zombie, or another's (start time):
+ * no lease is waited for. Of others only the lease tells. A lease that has ended is not taken
+ * at once: after a suspended machine wakes up every lease has ended, so its owner gets a grace,
+ * measured on our monotonic clock, in which to renew it. */
 #include "sqlite/owner.h"
 
 #include <stdlib.h>

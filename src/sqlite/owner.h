@@ -1,4 +1,5 @@
-/* owner.h - the rows of those who hold claims: their leases, and what becomes of the claims of the dead.
+/* owner.h - the rows of those who hold claims: their leases, and what becomes of the claims of
+ * the dead.
  *
  * All functions run on the engine's thread inside a transaction, except where said. */
 #ifndef CEL_SQLITE_OWNER_H
@@ -8,7 +9,8 @@
 #include "sqlite/engine.h"
 #include "sqlite/process.h"
 
-/* An owner whose lease was seen expired though its process may live: it gets until `since_mono_ms` plus a grace. */
+/* An owner whose lease was seen expired though its process may live: it gets until
+ * `since_mono_ms` plus a grace. */
 typedef struct cel__suspect {
     int64_t owner, lease_until_ms, since_mono_ms;
 } cel__suspect;
@@ -36,7 +38,8 @@ cel_code cel__owner_insert(cel__conn *conn,
 cel_code cel__owner_renew(
     cel__conn *conn, int64_t owner, int64_t lease_until_ms, bool *kept, cel_error *err);
 
-/* Finds up to `max` owners other than `self_owner` that are dead, or whose lease has ended and stayed so. Only reads. */
+/* Finds up to `max` owners other than `self_owner` that are dead, or whose lease has ended and
+ * stayed so. Only reads. */
 cel_code cel__owner_find_dead(cel__conn *conn,
                               const cel__process *self,
                               int64_t self_owner,
@@ -47,8 +50,9 @@ cel_code cel__owner_find_dead(cel__conn *conn,
                               size_t *count,
                               cel_error *err);
 
-/* Puts the owner's claims back: those in its ledger as lost, the others as they are, and deletes the owner. Rings the queues. The caller
- * removes the ledger's file after the commit. */
+/* Puts the owner's claims back: those in its ledger as lost, the others as they are, and
+ * deletes the owner. Rings the queues. The caller removes the ledger's file after the commit.
+ */
 cel_code cel__owner_recover(cel_engine *engine,
                             cel__conn *conn,
                             const char *run_dir,

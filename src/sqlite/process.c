@@ -9,7 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Reads the beginning of a small file into `out` without the final newline; false if it cannot. */
+/* Reads the beginning of a small file into `out` without the final newline; false if it cannot.
+ */
 static bool read_text(const char *path, char *out, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -28,7 +29,8 @@ static bool read_text(const char *path, char *out, size_t size)
     return true;
 }
 
-/* The state is field 3, the start time field 22; field 2, the name, is in parentheses and may hold anything. */
+/* The state is field 3, the start time field 22; field 2, the name, is in parentheses and may
+ * hold anything. */
 static bool read_stat(int64_t pid, char *state, int64_t *start_time)
 {
     char path[64], text[1024];

@@ -25,7 +25,8 @@ void cel__process_self(cel__process *out);
 /* Tells about `other` as seen by `self`. A zombie is dead. */
 cel__life cel__process_life(const cel__process *self, const cel__process *other);
 
-/* Whether a process of this pid namespace lives: pid and start time (0: any) agree and it is no zombie. */
+/* Whether a process of this pid namespace lives: pid and start time (0: any) agree and it is no
+ * zombie. */
 bool cel__process_alive(int64_t pid, int64_t start_time);
 
 #endif

@@ -1,17 +1,18 @@
 /* schema.c - the tables of the embedded broker and store.
  *
- * A message's row is written once and not touched until it is deleted; where it stands is said by three small tables, so that
- * a claim dirties a few pages and not those with the bodies:
+ * A message's row is written once and not touched until it is deleted; where it stands is said
+ * by three small tables, so that a claim dirties a few pages and not those with the bodies:
  *
  *   ready     to be delivered, in the order of delivery      (rank: 255 minus the priority)
  *   waiting   for its ETA; moved to ready when it is due
  *   claim     out at a consumer of `owner`
  *
- * A message with a row in none of them was put into the file by hand: the broker's sweep makes it ready. A message that
- * cannot be delivered (larger than we read) is moved to `quarantine`, where an operator finds it.
+ * A message with a row in none of them was put into the file by hand: the broker's sweep makes
+ * it ready. A message that cannot be delivered (larger than we read) is moved to `quarantine`,
+ * where an operator finds it.
  *
- * An owner is one open engine with consumers. Its claims are its own while its row exists; who deletes the row
- * puts them back (see owner.c). */
+ * An owner is one open engine with consumers. Its claims are its own while its row exists; who
+ * deletes the row puts them back (see owner.c). */
 #include "sqlite/schema.h"
 
 #define STRINGIFY_(x) #x

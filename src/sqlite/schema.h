@@ -1,4 +1,5 @@
-/* schema.h - the tables of the embedded broker and store, and the numbers that mark the file as ours. */
+/* schema.h - the tables of the embedded broker and store, and the numbers that mark the file as
+ * ours. */
 #ifndef CEL_SQLITE_SCHEMA_H
 #define CEL_SQLITE_SCHEMA_H
 

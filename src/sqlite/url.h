@@ -1,11 +1,12 @@
 /* url.h - reading sqlite:/// URLs. Pure; any thread.
  *
- *   sqlite:///relative.db   sqlite:////absolute/path.db   sqlite:///x.db?synchronous=normal&lease_ms=60000
+ *   sqlite:///relative.db   sqlite:////absolute/path.db
+ * sqlite:///x.db?synchronous=normal&lease_ms=60000
  *
  * The path may be percent-encoded. Options:
  *   synchronous     off, normal or full (the default): see cel_synchronous in engine.h
- *   busy_ms         how long a transaction waits for other processes, 1 to 600000; default 10000
- *   lease_ms        how long a consumer's lease lasts, 100 to 86400000; default 60000
+ *   busy_ms         how long a transaction waits for other processes, 1 to 600000; default
+ * 10000 lease_ms        how long a consumer's lease lasts, 100 to 86400000; default 60000
  *   max_page_count  the size at which the file is full, in pages of 4 KiB; default none */
 #ifndef CEL_SQLITE_URL_H
 #define CEL_SQLITE_URL_H
