@@ -512,6 +512,16 @@ publish_later(cel_request *req, const cel_plan *plan, const cel_follow *follow, 
     return code;
 }
 
+/* `children` is the text of an array: its elements join those that are there. */
+static void add_children(cel_request *req, cel_view children)
+{
+    if (children.len <= 2)
+        return;
+    if (req->children.len > 0)
+        cel__buf_add_str(&req->children, ", ");
+    cel__buf_add(&req->children, children.ptr + 1, children.len - 2);
+}
+
 cel_code cel__request_send(cel_request *req,
                            const json_t *signature,
                            json_t *options,
@@ -539,9 +549,7 @@ cel_code cel__request_send(cel_request *req,
         code =
             now ? publish_now(req, plan, &follow, err) : publish_later(req, plan, &follow, err);
     if (code == CEL_OK) {
-        if (req->children.len > 0)
-            cel__buf_add_str(&req->children, ", ");
-        cel__buf_add_view(&req->children, cel__plan_result(plan));
+        add_children(req, cel__plan_children(plan));
         if (tuple)
             cel__buf_add_view(tuple, cel__plan_result(plan));
     }
