@@ -1,0 +1,281 @@
+/* render.c - see render.h. */
+#include "render.h"
+
+#include <inttypes.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "utf8.h"
+
+static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+
+static bool is_wide(uint32_t cp)
+{
+    return (cp >= 0x1100 && cp <= 0x115F) || (cp >= 0x2E80 && cp <= 0x303E) ||
+           (cp >= 0x3041 && cp <= 0xA4CF) || (cp >= 0xAC00 && cp <= 0xD7A3) ||
+           (cp >= 0xF900 && cp <= 0xFAFF) || (cp >= 0xFE30 && cp <= 0xFE6F) ||
+           (cp >= 0xFF00 && cp <= 0xFF60) || (cp >= 0xFFE0 && cp <= 0xFFE6) ||
+           (cp >= 0x1F300 && cp <= 0x1FAFF) || (cp >= 0x20000 && cp <= 0x3FFFD);
+}
+
+static bool is_combining(uint32_t cp)
+{
+    return (cp >= 0x0300 && cp <= 0x036F) || (cp >= 0x200B && cp <= 0x200F) ||
+           (cp >= 0xFE00 && cp <= 0xFE0F);
+}
+
+int hw_text_width(const char *text)
+{
+    size_t len = strlen(text);
+    size_t at = 0;
+    int width = 0;
+
+    while (at < len) {
+        uint32_t cp;
+        size_t took = hw_utf8_decode((const unsigned char *)text + at, len - at, &cp);
+
+        if (took == 0) {
+            took = 1; /* a stray byte is one replacement character to the terminal */
+            cp = 0xFFFD;
+        }
+        width += is_combining(cp) ? 0 : is_wide(cp) ? 2 : 1;
+        at += took;
+    }
+    return width;
+}
+
+const json_t *hw_model_ranking(const json_t *ranking)
+{
+    const char *key;
+    const json_t *value;
+
+    json_object_foreach((json_t *)ranking, key, value)
+    {
+        if (strncmp(key, "top", 3) == 0 && json_is_array(value))
+            return value;
+    }
+    return NULL;
+}
+
+static json_int_t number(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+static const char *word_of(const json_t *place)
+{
+    const char *word = json_string_value(json_array_get(place, 0));
+
+    return word ? word : "";
+}
+
+static json_int_t count_of(const json_t *place)
+{
+    return json_integer_value(json_array_get(place, 1));
+}
+
+static json_int_t bad_records(const json_t *ranking)
+{
+    const char *kind;
+    const json_t *bad;
+    json_int_t sum = 0;
+
+    json_object_foreach(json_object_get(ranking, "bad_records"), kind, bad) sum +=
+        number(bad, "count");
+    return sum;
+}
+
+/* ---- terminal ---- */
+
+static void print_partitions(FILE *to, const json_t *model)
+{
+    const json_t *merged = json_object_get(model, "merged");
+    size_t i;
+    const json_t *part;
+
+    fprintf(to, "%-10s%12s%10s%10s%10s%10s%6s\n", "day", "levels", "records", "tokens", "words",
+            "distinct", "bad");
+    json_array_foreach(json_object_get(model, "partitions"), i, part)
+    {
+        char levels[48];
+
+        snprintf(levels, sizeof levels, "%" JSON_INTEGER_FORMAT "-%" JSON_INTEGER_FORMAT,
+                 number(part, "level_lo"), number(part, "level_hi"));
+        fprintf(to,
+                "%-10s%12s%10" JSON_INTEGER_FORMAT "%10" JSON_INTEGER_FORMAT
+                "%10" JSON_INTEGER_FORMAT "%10" JSON_INTEGER_FORMAT "%6" JSON_INTEGER_FORMAT
+                "\n",
+                json_string_value(json_object_get(part, "date")), levels,
+                number(part, "records"), number(part, "tokens"), number(part, "counted"),
+                number(part, "distinct"), bad_records(part));
+    }
+    fprintf(to,
+            "%-10s%12s%10" JSON_INTEGER_FORMAT "%10" JSON_INTEGER_FORMAT
+            "%10" JSON_INTEGER_FORMAT "%10" JSON_INTEGER_FORMAT "%6" JSON_INTEGER_FORMAT "\n\n",
+            "all", "", number(merged, "records"), number(merged, "tokens"),
+            number(merged, "counted"), number(merged, "distinct"), bad_records(merged));
+}
+
+/* A bar of `width` columns at most, to an eighth of a column. */
+static void print_bar(FILE *to, json_int_t count, json_int_t most, int width)
+{
+    int64_t steps = most > 0 ? (int64_t)count * width * 8 / most : 0;
+
+    if (steps == 0 && count > 0)
+        steps = 1;
+    for (int64_t i = 0; i < steps / 8; i++)
+        fputs("█", to);
+    fputs(eighths[steps % 8], to);
+}
+
+void hw_render_text(FILE *to, const json_t *model, int columns, bool color)
+{
+    const json_t *ranking = hw_model_ranking(json_object_get(model, "merged"));
+    json_int_t most = count_of(json_array_get(ranking, 0));
+    int widest = 4;
+    int bar;
+    size_t i;
+    const json_t *place;
+
+    print_partitions(to, model);
+    json_array_foreach(ranking, i, place)
+    {
+        int width = hw_text_width(word_of(place));
+
+        if (width > widest)
+            widest = width > 24 ? 24 : width;
+    }
+    bar = columns - widest - 18;
+    if (bar < 10)
+        bar = 10;
+    json_array_foreach(ranking, i, place)
+    {
+        const char *word = word_of(place);
+        int pad = widest - hw_text_width(word);
+
+        fprintf(to, "%5zu  %s%*s%9" JSON_INTEGER_FORMAT "  ", i + 1, word, pad > 0 ? pad : 0,
+                "", count_of(place));
+        fputs(color ? "\033[36m" : "", to);
+        print_bar(to, count_of(place), most, bar);
+        fputs(color ? "\033[0m\n" : "\n", to);
+    }
+    if (json_array_size(ranking) == 0)
+        fputs("no words were found\n", to);
+}
+
+/* ---- page ---- */
+
+static void print_escaped(FILE *to, const char *text)
+{
+    for (; *text; text++) {
+        switch (*text) {
+        case '&':
+            fputs("&amp;", to);
+            break;
+        case '<':
+            fputs("&lt;", to);
+            break;
+        case '>':
+            fputs("&gt;", to);
+            break;
+        case '"':
+            fputs("&quot;", to);
+            break;
+        default:
+            if ((unsigned char)*text >= ' ')
+                fputc(*text, to);
+        }
+    }
+}
+
+static const char page_head[] =
+    "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>Hot "
+    "words</title>\n<style>\n"
+    ":root { color-scheme: light dark; --text: #1d2330; --soft: #667085; --bar: #2f7fd1; "
+    "--line: #d8dde6; --back: #fff; }\n"
+    "@media (prefers-color-scheme: dark) { :root { --text: #e6e9f0; --soft: #98a2b3; --bar: "
+    "#5aa7f0; --line: #343b4a; "
+    "--back: #14171f; } }\n"
+    "body { font: 16px/1.5 system-ui, 'Noto Sans CJK SC', sans-serif; color: var(--text); "
+    "background: var(--back); "
+    "max-width: 56rem; margin: 2rem auto; padding: 0 1rem; }\n"
+    "h1 { font-size: 1.6rem; margin: 0 0 .25rem; }\nh2 { font-size: 1.15rem; margin: 2rem 0 "
+    ".5rem; }\n"
+    "p { color: var(--soft); margin: 0 0 1rem; }\n"
+    "svg { width: 100%; height: auto; }\nsvg text { fill: var(--text); font-size: 14px; }\n"
+    "svg .count, svg .place { fill: var(--soft); }\nsvg rect { fill: var(--bar); }\n"
+    ".table { overflow-x: auto; }\ntable { border-collapse: collapse; width: 100%; }\n"
+    "th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(--line); "
+    "white-space: nowrap; }\n"
+    "th:first-child, td:first-child { text-align: left; }\nth { color: var(--soft); "
+    "font-weight: 600; }\n"
+    "</style>\n</head>\n<body>\n";
+
+static void print_picture(FILE *to, const json_t *ranking)
+{
+    json_int_t most = count_of(json_array_get(ranking, 0));
+    size_t places = json_array_size(ranking);
+    size_t i;
+    const json_t *place;
+
+    fprintf(to,
+            "<svg viewBox=\"0 0 800 %zu\" role=\"img\" aria-label=\"The ranking as bars\">\n",
+            places * 26 + 8);
+    json_array_foreach(ranking, i, place)
+    {
+        double width = most > 0 ? 520.0 * (double)count_of(place) / (double)most : 0;
+        size_t y = i * 26 + 4;
+
+        fprintf(to, "<text class=\"place\" x=\"34\" y=\"%zu\" text-anchor=\"end\">%zu</text>",
+                y + 16, i + 1);
+        fprintf(to, "<text x=\"190\" y=\"%zu\" text-anchor=\"end\">", y + 16);
+        print_escaped(to, word_of(place));
+        fprintf(to,
+                "</text><rect x=\"200\" y=\"%zu\" width=\"%.1f\" height=\"20\" rx=\"3\"/>"
+                "<text class=\"count\" x=\"%.1f\" y=\"%zu\">%" JSON_INTEGER_FORMAT "</text>\n",
+                y, width, 208 + width, y + 16, count_of(place));
+    }
+    fputs("</svg>\n", to);
+}
+
+static void print_row(FILE *to, const json_t *part)
+{
+    static const char *const columns[] = {"records", "tokens", "counted", "distinct"};
+
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+        fprintf(to, "<td>%" JSON_INTEGER_FORMAT "</td>", number(part, columns[i]));
+    fprintf(to, "<td>%" JSON_INTEGER_FORMAT "</td></tr>\n", bad_records(part));
+}
+
+void hw_render_html(FILE *to, const json_t *model)
+{
+    const json_t *merged = json_object_get(model, "merged");
+    const json_t *partitions = json_object_get(model, "partitions");
+    size_t i;
+    const json_t *part;
+
+    fputs(page_head, to);
+    fprintf(to,
+            "<h1>Hot words</h1>\n<p>%" JSON_INTEGER_FORMAT
+            " chat records in %zu partitions, %" JSON_INTEGER_FORMAT " different words.</p>\n",
+            number(merged, "records"), json_array_size(partitions), number(merged, "distinct"));
+    print_picture(to, hw_model_ranking(merged));
+    fputs("<h2>Partitions</h2>\n<div "
+          "class=\"table\"><table>\n<tr><th>day</th><th>levels</th><th>records</th>"
+          "<th>tokens</th><th>words</th><th>distinct</th><th>bad</th></tr>\n",
+          to);
+    json_array_foreach(partitions, i, part)
+    {
+        const char *date = json_string_value(json_object_get(part, "date"));
+
+        fputs("<tr><td>", to);
+        print_escaped(to, date ? date : "");
+        fprintf(to, "</td><td>%" JSON_INTEGER_FORMAT "–%" JSON_INTEGER_FORMAT "</td>",
+                number(part, "level_lo"), number(part, "level_hi"));
+        print_row(to, part);
+    }
+    fputs("<tr><td>all</td><td></td>", to);
+    print_row(to, merged);
+    fputs("</table></div>\n</body>\n</html>\n", to);
+}
