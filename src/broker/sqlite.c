@@ -430,10 +430,13 @@ static void claim_succeeded(sqlite_consumer *consumer)
 {
     claim_op *claim = &consumer->claim;
     sqlite_delivery *list = claim->first;
-    bool filled = claim->got >= claim->want || claim->more;
+    bool looked = claim->adopt && claim->got == 0;
+    bool filled = claim->got >= claim->want || claim->more || (claim->adopt && !looked);
     bool outage = consumer->outage;
 
     claim->registered = claim->owner;
+    if (looked)
+        consumer->adopted_mono_ms = cel__clock_mono_ms(cel__clock_system());
     claim->adopted_to = claim->adopt_next;
     claim->first = NULL;
     claim->end = &claim->first;
@@ -493,8 +496,6 @@ static void pump(sqlite_consumer *consumer)
         return;
     int64_t now_ms = cel__clock_mono_ms(cel__clock_system());
     claim->adopt = now_ms - consumer->adopted_mono_ms >= LOOK_MS;
-    if (claim->adopt)
-        consumer->adopted_mono_ms = now_ms;
     claim->want = room;
     consumer->claiming = true;
     consumer->again = false;

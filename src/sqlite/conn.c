@@ -275,6 +275,18 @@ static cel_code check_identity(cel__conn *conn, const char *path, bool *fresh, c
     return CEL_OK;
 }
 
+/* In a transaction, or another process that creates the schema just now would be seen half-way. */
+static cel_code look_at_file(cel__conn *conn, const char *path, bool *fresh, cel_error *err)
+{
+    cel_code code = cel__conn_exec(conn, "BEGIN", err);
+
+    if (code == CEL_OK)
+        code = check_identity(conn, path, fresh, err);
+    if (!sqlite3_get_autocommit(conn->db))
+        sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
+    return code;
+}
+
 /* Two processes may create the file at once: the one that gets the lock creates the schema, the
  * other finds it. */
 static cel_code create_schema(cel__conn *conn, const char *path, cel_error *err)
@@ -316,7 +328,7 @@ prepare_file(cel__conn *conn, const char *path, const cel__sqlite_url *url, cel_
 {
     bool fresh;
     char pragma[80];
-    cel_code code = check_identity(conn, path, &fresh, err);
+    cel_code code = look_at_file(conn, path, &fresh, err);
 
     if (code == CEL_OK)
         code = set_wal(conn, err);

@@ -189,23 +189,23 @@ static void on_idle(uv_idle_t *handle)
     (void)handle;
 }
 
-/* Hands over what was submitted, inline: runs it and calls done(), which may submit more.
- * Returns whether anything has happened. */
+/* Hands over what was submitted; inline, runs it and calls done(), which may submit more. Returns
+ * whether callbacks have run. */
 static bool run_turns(cel_engine *engine)
 {
-    bool busy = false;
+    bool called = false;
 
     for (int rounds = 0; rounds < 4; rounds++) {
         cel__closer *closers = engine->closers;
         engine->closers = NULL;
-        busy |= engine->turn.first || closers;
+        called |= closers || (engine->turn.first && !engine->threaded);
         cel__engine_flush(engine);
         call_closers(closers);
         advance_close(engine);
         if (!engine->turn.first && !engine->closers)
             break;
     }
-    return busy;
+    return called;
 }
 
 static void end_of_turn(cel_engine *engine, bool before_poll)
@@ -213,13 +213,13 @@ static void end_of_turn(cel_engine *engine, bool before_poll)
     if (engine->in_flush)
         return;
     engine->in_flush = true;
-    bool busy = run_turns(engine);
+    bool called = run_turns(engine);
     engine->in_flush = false;
     if (engine->shut)
         return;
     /* Callbacks have run: who drives the loop step by step must get it back, and what is left
      * over must be run. */
-    if (before_poll && busy && (!engine->threaded || engine->turn.first || engine->closers))
+    if (before_poll && (called || engine->turn.first || engine->closers))
         uv_idle_start(&engine->idle, on_idle);
     else
         uv_idle_stop(&engine->idle);
