@@ -87,7 +87,7 @@ CEL_API void cel_module_fail(cel_app *app, const char *fmt, ...) CEL_PRINTF(2, 3
  *     I  json_int_t *     integer (true and false are 1 and 0)
  *     i  int *            integer that fits
  *     F  double *         integer or real
- *     b  bool * / int *   true or false (int *)
+ *     b  bool *           true or false
  *     s  const char **    string without NUL; a view that lives as long as the request
  *     z  const char **    string or null (NULL)
  *     O  json_t **        anything; borrowed

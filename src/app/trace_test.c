@@ -86,7 +86,7 @@ static json_t *progress(cel_request *req)
 static json_t *spawn(cel_request *req)
 {
     cel_signature *signature = cel_sig("tasks.add", "[i, i]", 1, 2);
-    int now = 0;
+    bool now = false;
     char id[37] = "";
     cel_error err = {0};
     cel_code code = CEL_EINVAL;

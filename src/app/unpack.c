@@ -285,7 +285,7 @@ static cel_code give_value(struct binding *binding, size_t i, void *out)
     case 'b':
         if (!json_is_boolean(value))
             return raise_type(binding, i, "bool");
-        *(int *)out = json_is_true(value);
+        *(bool *)out = json_is_true(value);
         return CEL_OK;
     case 's':
     case 'z':

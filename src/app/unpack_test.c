@@ -48,7 +48,8 @@ static void errors_are_pythons(void **state)
 static json_t *convert(cel_request *req)
 {
     json_int_t big = -1;
-    int small = -2, yes = -3;
+    int small = -2;
+    bool yes = false;
     double real = -4;
     const char *text = "default", *maybe = "default";
     json_t *list = NULL, *dict = NULL;

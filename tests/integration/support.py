@@ -58,12 +58,12 @@ def wait_until(condition, what, timeout=TIMEOUT):
 class Process:
     """A process whose output is collected line by line. `stdout` and `stderr` are lists of lines, `lines` has both."""
 
-    def __init__(self, command, cwd, env):
+    def __init__(self, command, cwd, env, stdin=subprocess.DEVNULL):
         self.command = command
         self.stdout, self.stderr, self.lines = [], [], []
         self._changed = threading.Condition()
         self._seen = 0
-        self.popen = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        self.popen = subprocess.Popen(command, cwd=cwd, env=env, stdin=stdin, stdout=subprocess.PIPE,
                                       stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace")
         self._readers = [threading.Thread(target=self._read, args=pair, daemon=True)
                          for pair in ((self.popen.stdout, self.stdout), (self.popen.stderr, self.stderr))]
