@@ -25,9 +25,10 @@
  *   test.reject(requeue=False)        cel_reject(); late
  *   test.send(task, args, now=False)  sends a sub-task and returns its id
  *   test.log(level, text)             logs
+ *   test.step(path, number, seconds=0) appends the number to a file, takes that long and returns the number
  *
- * gate, sleep, append, crash and crash_once are there as test.late.* too: with acks_late, crash and crash_once also with
- * reject_on_worker_lost. */
+ * gate, sleep, append, crash, crash_once and step are there as test.late.* too: with acks_late, crash, crash_once and step
+ * also with reject_on_worker_lost. */
 #include <celeriac.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -225,6 +226,25 @@ static json_t *append(cel_request *req)
     return json_null();
 }
 
+static json_t *step(cel_request *req)
+{
+    const char *path;
+    json_int_t number;
+    double seconds = 0;
+    char text[24];
+    int64_t end;
+
+    if (cel_unpack(req, "path:s number:I |seconds:F", &path, &number, &seconds) != CEL_OK)
+        return NULL;
+    snprintf(text, sizeof text, "%lld", (long long)number);
+    if (!append_line(req, path, text))
+        return NULL;
+    end = mono_ms() + (int64_t)(seconds * 1000);
+    while (mono_ms() < end && !cel_canceled(req))
+        pause_ms(end - mono_ms() < 10 ? end - mono_ms() : 10);
+    return cel_canceled(req) ? NULL : json_integer(number);
+}
+
 static json_t *gate(cel_request *req)
 {
     const char *path;
@@ -410,6 +430,8 @@ CEL_MODULE(testtasks)
     cel_task(app, "test.reject", reject, .acks_late = 1);
     cel_task(app, "test.send", send);
     cel_task(app, "test.log", log_);
+    cel_task(app, "test.step", step);
+    cel_task(app, "test.late.step", step, .acks_late = 1, .reject_on_worker_lost = 1);
     cel_task(app, "test.late.sleep", sleep_, .acks_late = 1);
     cel_task(app, "test.late.gate", gate, .acks_late = 1);
     cel_task(app, "test.late.append", append, .acks_late = 1);
