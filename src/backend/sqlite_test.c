@@ -480,6 +480,82 @@ static void a_part_costs_the_same_from_the_first_to_the_last_of_50000(void **sta
     cel__pair_close(&pair);
 }
 
+static int count_rows(const char *sql)
+{
+    char path[512];
+    sqlite3 *db;
+    sqlite3_stmt *stmt;
+    int count;
+
+    snprintf(path, sizeof path, "%s/store.db", dir);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+    count = sqlite3_column_int(stmt, 0);
+    sqlite3_finalize(stmt);
+    sqlite3_close(db);
+    return count;
+}
+
+/* In slices, behind the caller's back; the close waits for the one that runs. */
+static void a_done_chord_is_cleared_without_a_sweep(void **state)
+{
+    enum {
+        PARTS_ALL = 2600
+    };
+    cel__pair pair;
+    cel__heard heard = {0};
+    int64_t steps = 0;
+
+    (void)state;
+    cel__pair_open(&pair, url, true);
+    cel__pair_open_chord(&pair, 0, "g", PARTS_ALL);
+    add_parts(&pair, 0, PARTS_ALL, &steps, &heard);
+    assert_int_equal(heard.fired, 1);
+    assert_int_equal(count_rows("SELECT count(*) FROM chord_part"), PARTS_ALL);
+    cel__pair_done(&pair, 0, "g");
+    for (int i = 0; count_rows("SELECT count(*) FROM chord WHERE state=3") == 0; i++) {
+        cel__pair_store(&pair, 0, "another", "STARTED", "d", NULL);
+        assert_true(i < 1000);
+    }
+    assert_int_equal(count_rows("SELECT count(*) FROM chord_part"), 0);
+    assert_int_equal(count_rows("SELECT count(*) FROM chord_body"), 0);
+    cel__pair_close(&pair);
+}
+
+static void open_together(int in, int out)
+{
+    static cel__pair pair;
+    char go;
+
+    assert_int_equal(write(out, "r", 1), 1);
+    assert_int_equal(read(in, &go, 1), 1);
+    cel__pair_open(&pair, url, false);
+    cel__pair_store(&pair, 0, "t", "SUCCESS", "d", NULL);
+    cel__pair_close(&pair);
+}
+
+static void processes_may_create_the_file_together(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 5; round++) {
+        int to[4], from[4];
+        pid_t pids[4];
+        char ready;
+
+        remove_dir();
+        fresh(url, sizeof url);
+        for (int i = 0; i < 4; i++)
+            pids[i] = run_child("open_together", &to[i], &from[i]);
+        for (int i = 0; i < 4; i++)
+            assert_int_equal(read(from[i], &ready, 1), 1);
+        for (int i = 0; i < 4; i++)
+            assert_int_equal(write(to[i], "g", 1), 1);
+        for (int i = 0; i < 4; i++)
+            assert_int_equal(wait_child(pids[i], to[i], from[i]), 0);
+    }
+}
+
 /* Broker and store of one loop and file are one domain; those of other loops are not. */
 static void one_loop_is_one_domain(void **state)
 {
@@ -506,6 +582,8 @@ static int be_child(char **argv)
         complete_and_die(3, 4);
     else if (strcmp(argv[1], "count_all") == 0)
         count_all(3, 4);
+    else if (strcmp(argv[1], "open_together") == 0)
+        open_together(3, 4);
     else
         store_when_told(3, 4);
     return 0;
@@ -526,6 +604,8 @@ int main(int argc, char **argv)
         TEST(garbage_in_the_tables_is_survived),
         TEST(a_full_disk_is_reported_and_survived),
         TEST(a_part_costs_the_same_from_the_first_to_the_last_of_50000),
+        TEST(a_done_chord_is_cleared_without_a_sweep),
+        TEST(processes_may_create_the_file_together),
         TEST(one_loop_is_one_domain),
     };
 #undef TEST
