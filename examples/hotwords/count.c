@@ -17,9 +17,10 @@
 #include "segment.h"
 #include "utf8.h"
 
-#define READ_BYTES (256 * 1024)
+#define READ_BYTES (64 * 1024) /* a few milliseconds of counting */
 
 struct day {
+    const hw_partition *partition;
     hw_count *count;
     hw_segmenter *segmenter;
     hw_buf lines;  /* the beginning of a line, and what follows it */
@@ -164,6 +165,9 @@ static hw_code count_file(struct day *day, int fd, const char *path, hw_error *e
     ssize_t got = 1;
 
     while (code == HW_OK && got != 0) {
+        if (day->partition->stop && day->partition->stop(day->partition->user))
+            return hw_fail(err, HW_ECANCELED, "asked to stop in line %llu of '%s'",
+                           (unsigned long long)day->line, path);
         if (!hw_buf_reserve(&day->lines, READ_BYTES))
             return hw_fail_memory(err);
         got = read(fd, day->lines.bytes + day->lines.len, READ_BYTES);
@@ -195,28 +199,33 @@ static hw_code open_day(int *fd, const char *path, hw_error *err)
     return HW_OK;
 }
 
-hw_code hw_count_day(hw_count *out,
-                     const hw_dict *dict,
-                     const char *dir,
-                     const char *date,
-                     int64_t level_lo,
-                     int64_t level_hi,
-                     hw_error *err)
+/* Writes the path of the day's file. */
+static hw_code check_partition(char *path, size_t size, const hw_partition *what, hw_error *err)
 {
-    hw_count count = {.level_lo = level_lo, .level_hi = level_hi};
-    struct day day = {.count = &count};
+    if (!hw_date_is_valid(what->date))
+        return hw_fail(err, HW_EINVAL, "date '%.40s': expected eight digits", what->date);
+    if (!hw_levels_are_valid(what->level_lo, what->level_hi))
+        return hw_fail(err, HW_EINVAL, "levels %lld to %lld: expected a range within 1 to %d",
+                       (long long)what->level_lo, (long long)what->level_hi, HW_LEVEL_MAX);
+    if (snprintf(path, size, "%s/%s.jsonl", what->dir, what->date) >= (int)size)
+        return hw_fail(err, HW_EINVAL, "the path '%.100s…' is too long", what->dir);
+    return HW_OK;
+}
+
+hw_code hw_count_partition(hw_count *out,
+                           const hw_dict *dict,
+                           const hw_partition *partition,
+                           hw_error *err)
+{
+    hw_count count = {.level_lo = partition->level_lo, .level_hi = partition->level_hi};
+    struct day day = {.partition = partition, .count = &count};
     char path[PATH_MAX];
     int fd = -1;
-    hw_code code;
+    hw_code code = check_partition(path, sizeof path, partition, err);
 
-    if (!hw_date_is_valid(date))
-        return hw_fail(err, HW_EINVAL, "date '%.40s': expected eight digits", date);
-    if (!hw_levels_are_valid(level_lo, level_hi))
-        return hw_fail(err, HW_EINVAL, "levels %lld to %lld: expected a range within 1 to %d",
-                       (long long)level_lo, (long long)level_hi, HW_LEVEL_MAX);
-    if (snprintf(path, sizeof path, "%s/%s.jsonl", dir, date) >= (int)sizeof path)
-        return hw_fail(err, HW_EINVAL, "the path '%.100s…' is too long", dir);
-    memcpy(count.date, date, HW_DATE_LEN + 1);
+    if (code != HW_OK)
+        return code;
+    memcpy(count.date, partition->date, HW_DATE_LEN + 1);
     code = open_day(&fd, path, err);
     if (code == HW_OK)
         code = hw_segmenter_new(&day.segmenter, dict, NULL, err);
@@ -232,4 +241,18 @@ hw_code hw_count_day(hw_count *out,
     else
         hw_count_done(&count);
     return code;
+}
+
+hw_code hw_count_day(hw_count *out,
+                     const hw_dict *dict,
+                     const char *dir,
+                     const char *date,
+                     int64_t level_lo,
+                     int64_t level_hi,
+                     hw_error *err)
+{
+    const hw_partition partition = {
+        .dir = dir, .date = date, .level_lo = level_lo, .level_hi = level_hi};
+
+    return hw_count_partition(out, dict, &partition, err);
 }

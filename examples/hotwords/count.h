@@ -40,12 +40,28 @@ typedef struct hw_count {
 /* Frees what `count` owns; it is empty afterwards. */
 void hw_count_done(hw_count *count);
 
-/* Counts the records of `date`, whose file is in the folder `dir`, with level_lo <= level <=
- * level_hi, and puts the result in *out, which must be empty; the caller owns what is in it.
+/* What to count. The strings are borrowed. */
+typedef struct hw_partition {
+    const char *dir;
+    const char *date;           /* YYYYMMDD */
+    int64_t level_lo, level_hi; /* both ends included */
+    bool (*stop)(void *user);   /* asked every few milliseconds; true: give up. May be NULL */
+    void *user;
+} hw_partition;
+
+/* Counts the records of a day, whose file is in the folder, with level_lo <= level <= level_hi,
+ * and puts the result in *out, which must be empty; the caller owns what is in it.
  * Bad records never end the count: they are counted by kind, those of all levels, since a bad record
  * may have none; so all partitions of a day report the same ones. Blank lines are skipped.
  * HW_EINVAL: the date is not eight digits, or the range is not 1 <= lo <= hi <= HW_LEVEL_MAX.
- * HW_ENOENT, HW_EIO: the day's file is missing or unreadable; the message names it. */
+ * HW_ENOENT, HW_EIO: the day's file is missing or unreadable; the message names it.
+ * HW_ECANCELED: stop() returned true. */
+hw_code hw_count_partition(hw_count *out,
+                           const hw_dict *dict,
+                           const hw_partition *partition,
+                           hw_error *err);
+
+/* The same without a way to stop it. */
 hw_code hw_count_day(hw_count *out,
                      const hw_dict *dict,
                      const char *dir,

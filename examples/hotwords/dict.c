@@ -6,7 +6,6 @@
 #include "dict.h"
 
 #include <assert.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -17,9 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#ifndef HW_DATADIR
-#error "HW_DATADIR must name the folder that the dictionary is installed in"
-#endif
+#include "place.h"
 
 #define DICT_NAME "hotwords.dict"
 
@@ -207,42 +204,6 @@ void hw_dict_close(hw_dict *dict)
     free(dict);
 }
 
-/* Replaces the last component of `path`, in place, by the dictionary's name. */
-static bool name_beside(char *path, size_t size)
-{
-    char *slash = strrchr(path, '/');
-
-    if (!slash || (size_t)(slash + 1 - path) + sizeof DICT_NAME > size)
-        return false;
-    memcpy(slash + 1, DICT_NAME, sizeof DICT_NAME);
-    return true;
-}
-
-/* Beside the shared object that this code was linked into. Of a program the loader may know no more
- * than its argv[0], which is a path only if it has a slash. */
-static bool name_beside_object(char *path, size_t size)
-{
-    Dl_info info;
-    void *here;
-    hw_code (*const self)(hw_dict **, hw_error *) = hw_dict_open_default;
-
-    memcpy(&here, &self, sizeof here); /* ISO C has no cast from function to object pointer */
-    if (!dladdr(here, &info) || !info.dli_fname || strlen(info.dli_fname) >= size)
-        return false;
-    memcpy(path, info.dli_fname, strlen(info.dli_fname) + 1);
-    return name_beside(path, size);
-}
-
-static bool name_beside_program(char *path, size_t size)
-{
-    ssize_t len = readlink("/proc/self/exe", path, size - 1);
-
-    if (len <= 0)
-        return false;
-    path[len] = '\0';
-    return name_beside(path, size);
-}
-
 hw_code hw_dict_open_default(hw_dict **out, hw_error *err)
 {
     const char *chosen = getenv("HOTWORDS_DICT");
@@ -250,9 +211,6 @@ hw_code hw_dict_open_default(hw_dict **out, hw_error *err)
 
     if (chosen && *chosen)
         return hw_dict_open(out, chosen, err);
-    if (name_beside_object(path, sizeof path) && access(path, F_OK) == 0)
-        return hw_dict_open(out, path, err);
-    if (name_beside_program(path, sizeof path) && access(path, F_OK) == 0)
-        return hw_dict_open(out, path, err);
-    return hw_dict_open(out, HW_DATADIR "/" DICT_NAME, err);
+    hw_place_find(path, sizeof path, DICT_NAME); /* opening it says better why not */
+    return hw_dict_open(out, path, err);
 }

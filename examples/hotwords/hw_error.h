@@ -7,11 +7,12 @@
 
 typedef enum hw_code {
     HW_OK = 0,
-    HW_EINVAL,  /* an argument of the caller's is wrong */
-    HW_ENOMEM,  /* out of memory; the object is as it was before the call */
-    HW_ENOENT,  /* the file that the message names does not exist */
-    HW_EIO,     /* the file that the message names cannot be read or written */
-    HW_EFORMAT, /* the content of a file or document is not what it should be */
+    HW_EINVAL,    /* an argument of the caller's is wrong */
+    HW_ENOMEM,    /* out of memory; the object is as it was before the call */
+    HW_ENOENT,    /* the file that the message names does not exist */
+    HW_EIO,       /* the file that the message names cannot be read or written */
+    HW_EFORMAT,   /* the content of a file or document is not what it should be */
+    HW_ECANCELED, /* the caller asked to stop */
 } hw_code;
 
 typedef struct hw_error {

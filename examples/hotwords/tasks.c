@@ -1,19 +1,28 @@
 /* tasks.c - the task module: make_result_str counts a partition's words, make_model adds up and ranks.
  *
  *   make_result_str(date, level_lo, level_hi, data=None)   the words of one day and level range
- *   make_model(results, top=100)                           the body of the chord: {"partitions": [...], "merged": {...}}
+ *   make_model(results, top=100)                           the body of the chord:
+ *                                                          {"partitions": […], "merged": {…}}
  *
- * Both acknowledge late and are put back when their process dies: killing a worker loses nothing. The dictionary is mapped once,
- * when the module is loaded; the pool's children share it. */
+ * `data` is the folder of the records; without it the environment variable HOTWORDS_DATA of the
+ * worker says where they are, and without that the example's own small set is taken. What the two
+ * return is described in result.h. FileNotFoundError: there are no records of that day.
+ *
+ * Both acknowledge late and are put back when their process dies: killing a worker loses nothing.
+ * The dictionary is mapped once, when the module is loaded, and shared by the pool's children. */
 #include <celeriac.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "count.h"
 #include "dict.h"
+#include "place.h"
 #include "result.h"
+
+#define TOP_MAX 1000000
 
 static hw_dict *dict; /* of the process, never changed once the module is loaded */
 
@@ -26,53 +35,84 @@ static json_t *raise_error(cel_request *req, const hw_error *err)
         return cel_raise(req, "OSError", "%s", err->message);
     case HW_ENOMEM:
         return cel_raise(req, "MemoryError", "%s", err->message);
+    case HW_ECANCELED:
+        return NULL; /* the worker knows why it asked: it raises SoftTimeLimitExceeded */
     default:
         return cel_raise(req, "ValueError", "%s", err->message);
     }
 }
 
-/* A date is text, "20200406", or the number that looks like it. */
+/* A date is text, "20200406", or the number that looks like it. False after cel_raise(). */
 static bool read_date(cel_request *req, const json_t *value, char date[HW_DATE_LEN + 1])
 {
-    if (json_is_string(value) && hw_date_is_valid(json_string_value(value))) {
-        memcpy(date, json_string_value(value), HW_DATE_LEN + 1);
-        return true;
+    char text[32];
+
+    if (json_is_integer(value)) {
+        snprintf(text, sizeof text, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    } else if (json_is_string(value)) {
+        snprintf(text, sizeof text, "%s", json_string_value(value));
+    } else {
+        cel_raise(req, "TypeError", "date must be a string or an integer of eight digits");
+        return false;
     }
-    if (json_is_integer(value) && json_integer_value(value) >= 10000000 &&
-        json_integer_value(value) <= 99999999) {
-        snprintf(date, HW_DATE_LEN + 1, "%08" PRId64, (int64_t)json_integer_value(value));
-        return true;
+    if (!hw_date_is_valid(text)) {
+        cel_raise(req, "ValueError", "date '%s': expected eight digits", text);
+        return false;
     }
-    if (json_is_string(value))
-        cel_raise(req, "ValueError", "date '%.32s' is not eight digits",
-                  json_string_value(value));
-    else
-        cel_raise(req, "TypeError", "date must be a string of eight digits");
-    return false;
+    memcpy(date, text, HW_DATE_LEN + 1);
+    return true;
 }
 
-static void warn_of_bad_records(cel_request *req, const char *date, const hw_count *count)
+static void
+warn_of_bad_records(cel_request *req, const hw_partition *what, const hw_count *count)
 {
-    uint64_t bad = 0;
-    uint64_t first = 0;
+    for (size_t i = 0; i < HW_BAD_KINDS; i++) {
+        const hw_bad_records *bad = &count->bad[i];
 
-    for (int kind = 0; kind < HW_BAD_KINDS; kind++) {
-        bad += count->bad[kind].count;
-        if (count->bad[kind].count && (!first || count->bad[kind].first_line < first))
-            first = count->bad[kind].first_line;
+        if (bad->count > 0)
+            cel_request_log(req, CEL_LOG_WARNING,
+                            "%s/%s.jsonl: left out %" PRIu64
+                            " bad record%s (%s), first in line "
+                            "%" PRIu64,
+                            what->dir, what->date, bad->count, bad->count == 1 ? "" : "s",
+                            hw_bad_names[i], bad->first_line);
     }
-    if (bad)
-        cel_request_log(req, CEL_LOG_WARNING,
-                        "%s.jsonl: %" PRIu64
-                        " bad records left out, the first in line %" PRIu64,
-                        date, bad, first);
 }
 
-static const char *data_folder(void)
+/* Where the records are if the caller does not say. */
+static const char *default_folder(char *path, size_t size)
 {
-    const char *folder = getenv("HOTWORDS_DATA");
+    const char *chosen = getenv("HOTWORDS_DATA");
 
-    return folder && *folder ? folder : HW_DATADIR "/hotwords";
+    if (chosen && *chosen)
+        return chosen;
+    hw_place_find(path, size, "data"); /* if there is none, opening a day says so */
+    return path;
+}
+
+static bool is_canceled(void *req)
+{
+    return cel_canceled(req);
+}
+
+static json_t *count_partition(cel_request *req, const hw_partition *what)
+{
+    hw_count count = {0};
+    hw_error err;
+    json_t *result = NULL;
+    hw_code code = hw_count_partition(&count, dict, what, &err);
+
+    if (code == HW_ENOENT)
+        return cel_raise(
+            req, "FileNotFoundError",
+            "no chat records of the day %s in the folder '%s': there is no %s.jsonl",
+            what->date, what->dir, what->date);
+    if (code == HW_OK) {
+        warn_of_bad_records(req, what, &count);
+        code = hw_count_to_json(&result, &count, &err);
+    }
+    hw_count_done(&count);
+    return code == HW_OK ? result : raise_error(req, &err);
 }
 
 static json_t *make_result_str(cel_request *req)
@@ -80,24 +120,21 @@ static json_t *make_result_str(cel_request *req)
     json_t *date_value;
     json_int_t lo, hi;
     const char *folder = NULL;
-    char date[HW_DATE_LEN + 1];
-    hw_count count = {0};
-    hw_error err;
-    json_t *result = NULL;
-    hw_code code;
+    char date[HW_DATE_LEN + 1], path[PATH_MAX];
 
     if (cel_unpack(req, "date:O level_lo:I level_hi:I | data:z", &date_value, &lo, &hi,
                    &folder) != CEL_OK)
         return NULL;
     if (!read_date(req, date_value, date))
         return NULL;
-    code = hw_count_day(&count, dict, folder ? folder : data_folder(), date, lo, hi, &err);
-    if (code == HW_OK) {
-        warn_of_bad_records(req, date, &count);
-        code = hw_count_to_json(&result, &count, &err);
-    }
-    hw_count_done(&count);
-    return code == HW_OK ? result : raise_error(req, &err);
+    return count_partition(req, &(hw_partition){
+                                    .dir = folder ? folder : default_folder(path, sizeof path),
+                                    .date = date,
+                                    .level_lo = lo,
+                                    .level_hi = hi,
+                                    .stop = is_canceled,
+                                    .user = req,
+                                });
 }
 
 /* The ranking of one partition, from the result of its task. */
@@ -116,15 +153,20 @@ rank_partition(json_t *partitions, const json_t *result, size_t top, hw_error *e
     return code;
 }
 
-static hw_code rank_all(json_t **out, const json_t *results, size_t top, hw_error *err)
+static hw_code
+rank_all(json_t **out, cel_request *req, const json_t *results, size_t top, hw_error *err)
 {
     json_t *partitions = json_array();
     json_t *merged = NULL;
     hw_count sum = {0};
     hw_code code = partitions ? hw_count_merge(&sum, results, err) : hw_fail_memory(err);
 
-    for (size_t i = 0; code == HW_OK && i < json_array_size(results); i++)
-        code = rank_partition(partitions, json_array_get(results, i), top, err);
+    for (size_t i = 0; code == HW_OK && i < json_array_size(results); i++) {
+        if (cel_canceled(req))
+            code = hw_fail(err, HW_ECANCELED, "asked to stop");
+        else
+            code = rank_partition(partitions, json_array_get(results, i), top, err);
+    }
     if (code == HW_OK)
         code = hw_count_ranking(&merged, &sum, top, err);
     hw_count_done(&sum);
@@ -145,9 +187,10 @@ static json_t *make_model(cel_request *req)
 
     if (cel_unpack(req, "results:L | top:I", &results, &top) != CEL_OK)
         return NULL;
-    if (top < 0)
-        return cel_raise(req, "ValueError", "top must not be negative");
-    if (rank_all(&model, results, (size_t)top, &err) != HW_OK)
+    if (top < 1 || top > TOP_MAX)
+        return cel_raise(req, "ValueError", "top %" JSON_INTEGER_FORMAT ": expected 1 to %d",
+                         top, TOP_MAX);
+    if (rank_all(&model, req, results, (size_t)top, &err) != HW_OK)
         return raise_error(req, &err);
     return model;
 }
@@ -156,8 +199,11 @@ CEL_MODULE(hotwords)
 {
     hw_error err;
 
-    if (hw_dict_open_default(&dict, &err) != HW_OK) {
-        cel_module_fail(app, "the dictionary: %s", err.message);
+    if (!dict && hw_dict_open_default(&dict, &err) != HW_OK) {
+        cel_module_fail(app,
+                        "no dictionary: %s; name one with the environment variable "
+                        "HOTWORDS_DICT (hotwords-mkdict makes it)",
+                        err.message);
         return;
     }
     cel_task(app, "make_result_str", make_result_str, .acks_late = 1,
