@@ -193,7 +193,7 @@ cel_code cel__sqlite_chord_open(cel_engine *engine,
                                 const cel__sqlite_moment *moment,
                                 cel_error *err)
 {
-    struct chord chord;
+    struct chord chord = {0}; /* gcc does not see that an error always has a code */
     cel_code code = need_chord(engine, gid, moment, &chord, err);
 
     if (code != CEL_OK || chord.state != CHORD_COLLECTING)
@@ -304,7 +304,7 @@ cel_code cel__sqlite_chord_part(cel_engine *engine,
                                 bool *completed,
                                 cel_error *err)
 {
-    struct chord chord;
+    struct chord chord = {0}; /* gcc does not see that an error always has a code */
     bool inserted = false, complete;
     cel_code code = need_chord(engine, part->gid, moment, &chord, err);
 
@@ -381,7 +381,7 @@ cel_code cel__sqlite_chord_done(cel_engine *engine,
                                 bool *more,
                                 cel_error *err)
 {
-    struct chord chord;
+    struct chord chord = {0}; /* gcc does not see that an error always has a code */
     bool found;
     cel_code code = find_chord(engine, gid, &chord, &found, err);
 
