@@ -126,10 +126,15 @@ static double bare_work(sqlite3 *db, int count)
         sql(db, "COMMIT");
         sql(db, "BEGIN IMMEDIATE");
         for (int i = 0; i < n; i++) {
-            /* ids are random, as UUIDs are */
-            snprintf(task_id, sizeof task_id, "%08x-%04x-4%03x-8%03x-%012x", (unsigned)rand(),
-                     (unsigned)rand() & 0xffff, (unsigned)i & 0xfff, (unsigned)rand() & 0xfff,
-                     (unsigned)ids[i]);
+            /* ids sort by time, as ours do */
+            snprintf(task_id,
+                     sizeof task_id,
+                     "019ab%03x-%04x-7%03x-8%03x-%012x",
+                     (unsigned)(ids[i] >> 16) & 0xfff,
+                     (unsigned)ids[i] & 0xffff,
+                     (unsigned)rand() & 0xfff,
+                     (unsigned)rand() & 0xfff,
+                     (unsigned)rand());
             sqlite3_bind_text(store, 1, task_id, -1, SQLITE_STATIC);
             sqlite3_bind_text(store, 2, document, -1, SQLITE_STATIC);
             step(db, store);
