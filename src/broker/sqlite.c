@@ -564,6 +564,7 @@ static cel_code sqlite_consume(cel_consumer **out,
     /* Even with no window: the claim declares the queues and lists the consumer. */
     consumer->claiming = true;
     consumer->claim.want = options->window;
+    consumer->claim.adopt = true;
     if (options->window > 0)
         listen_all(consumer);
     submit(broker, &consumer->claim.base);

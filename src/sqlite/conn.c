@@ -323,6 +323,15 @@ static cel_code set_wal(cel__conn *conn, cel_error *err)
     }
 }
 
+static int note_wal_size(void *user, sqlite3 *db, const char *name, int pages)
+{
+    cel__conn *conn = user;
+
+    (void)db, (void)name;
+    conn->wal_pages = pages;
+    return SQLITE_OK;
+}
+
 static cel_code
 prepare_file(cel__conn *conn, const char *path, const cel__sqlite_url *url, cel_error *err)
 {
@@ -337,13 +346,13 @@ prepare_file(cel__conn *conn, const char *path, const cel__sqlite_url *url, cel_
     if (code == CEL_OK && fresh)
         code = create_schema(conn, path, err);
     conn->synchronous = CEL_SYNC_NORMAL;
-    /* A checkpoint copies at most some 8 MB; the log of a burst is cut back to 64 MB. */
+    /* Checkpoints are the engine's. The log of a burst is cut back to 64 MB. */
+    sqlite3_wal_hook(conn->db, note_wal_size, conn);
     if (code == CEL_OK)
-        code = cel__conn_exec(
-            conn,
-            "PRAGMA wal_autocheckpoint=2000; PRAGMA journal_size_limit=67108864; PRAGMA "
-            "cache_size=-4096; PRAGMA temp_store=memory",
-            err);
+        code = cel__conn_exec(conn,
+                              "PRAGMA journal_size_limit=67108864; PRAGMA "
+                              "cache_size=-4096; PRAGMA temp_store=memory",
+                              err);
     if (code == CEL_OK && url->max_page_count > 0) {
         sqlite3_snprintf(sizeof pragma, pragma, "PRAGMA max_page_count=%lld",
                          (long long)url->max_page_count);

@@ -26,6 +26,7 @@ typedef struct cel__conn {
     int64_t busy_since_ms; /* when the wait for a lock began */
     int fatal; /* an SQLite code that concerns the whole transaction, seen since begin; else 0
                 */
+    int wal_pages; /* of the write-ahead log after the last commit */
 } cel__conn;
 
 /* Opens `path`, creating the file (mode 0600) and its schema if there is none. Errors as

@@ -104,6 +104,7 @@ static void call_closers(cel__closer *closer)
 
 static void free_engine(cel_engine *engine)
 {
+    cel__checkpointer_free(engine->checkpointer);
     cel__conn_close(&engine->conn);
     cel__ledger_unref(engine->ledger);
     cel__bell_close(engine->bell);
@@ -411,6 +412,9 @@ static cel_code set_up(cel_engine *engine, const cel_engine_options *options, ce
     cel_code code = cel__conn_open(&engine->conn, engine->path, &engine->url, err);
     if (code == CEL_OK)
         code = cel__bell_open(&engine->bell, engine->run_dir, &engine->self, err);
+    if (code == CEL_OK && engine->threaded)
+        code = cel__checkpointer_new(&engine->checkpointer, engine->path,
+                                     engine->url.synchronous == CEL_SYNC_OFF, err);
     if (code != CEL_OK)
         return code;
     engine->listeners.bell = engine->bell;

@@ -202,6 +202,22 @@ static bool run_batch(cel_engine *engine, const cel__op_list *batch)
     return ring_rung(engine);
 }
 
+/* Between two batches. A client leaves it to the workers, as long as they do it. */
+static void checkpoint(cel_engine *engine)
+{
+    int pages = engine->conn.wal_pages;
+
+    if (pages < engine->poked_pages)
+        engine->poked_pages = 0;
+    if (pages >= CEL_CHECKPOINT_LIMIT) {
+        sqlite3_wal_checkpoint_v2(engine->conn.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        engine->conn.wal_pages = 0;
+    } else if (engine->checkpointer && pages - engine->poked_pages >= CEL_CHECKPOINT_PAGES) {
+        engine->poked_pages = pages;
+        cel__checkpointer_poke(engine->checkpointer);
+    }
+}
+
 /* Takes whole turns, at least one. */
 static cel__op_list take_batch(cel__op_list *queue)
 {
@@ -240,8 +256,13 @@ void *cel__engine_thread(void *arg)
         engine->rung_own |= own;
         if (wake)
             uv_async_send(&engine->async);
+        pthread_mutex_unlock(&engine->mutex);
+        checkpoint(engine);
+        pthread_mutex_lock(&engine->mutex);
     }
     pthread_mutex_unlock(&engine->mutex);
+    cel__checkpointer_free(engine->checkpointer);
+    engine->checkpointer = NULL;
     cel__conn_close(&engine->conn);
     pthread_mutex_lock(&engine->mutex);
     engine->exited = true;
@@ -310,6 +331,7 @@ void cel__engine_flush(cel_engine *engine)
     }
     bool own = run_batch(engine, &turn);
     call_done(engine, &turn);
+    checkpoint(engine);
     if (own)
         cel__engine_drain_bell(engine, false);
 }

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "sqlite/bell.h"
+#include "sqlite/checkpoint.h"
 #include "sqlite/conn.h"
 #include "sqlite/engine.h"
 #include "sqlite/listen.h"
@@ -85,7 +86,9 @@ struct cel_engine {
 
     /* the engine's thread's (inline: the loop's) */
     cel__conn conn;
-    uint64_t *rung; /* owned */
+    cel__checkpointer *checkpointer; /* NULL: inline */
+    int poked_pages;                 /* the log's size when it was last asked for */
+    uint64_t *rung;                  /* owned */
     size_t rung_count, rung_cap;
     bool rung_all; /* out of memory for them */
     int64_t data_version;
