@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,6 +180,8 @@ static int run_command(cel_cli *cli, cel_args *args)
     if (command->max_words >= 0 && args->word_count > command->max_words)
         return cel__cli_usage(cli, "Got unexpected extra argument (%s)",
                               args->words[command->max_words]);
+    if (workdir)
+        cli->start_dir = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (workdir && chdir(workdir) != 0)
         return cel__cli_usage(cli, "Cannot change to '%s': %s", workdir, strerror(errno));
     cli->quiet = cel__args_flag(args, "quiet");
@@ -216,13 +219,15 @@ static int dispatch(cel_cli *cli, cel_args *args)
 
 int cel__cli_main(int argc, char **argv)
 {
-    cel_cli cli = {.argc = argc, .argv = argv, .environ = environ};
+    cel_cli cli = {.argc = argc, .argv = argv, .environ = environ, .start_dir = -1};
     cel_args args = {.tables = {cel__global_options, NULL}};
     int status;
 
     cel__logging_init(&cli.logging);
     status = dispatch(&cli, &args);
     cel__logging_done(&cli.logging);
+    if (cli.start_dir >= 0)
+        close(cli.start_dir);
     if (fflush(stdout) != 0 && status == CEL_EXIT_OK) {
         perror("celeriac: standard output");
         status = CEL_EXIT_FAILURE;

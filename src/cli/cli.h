@@ -20,6 +20,7 @@ typedef struct cel_cli {
     const cel_args *global;
     const cel_command *command;
     bool quiet, no_color;
+    int start_dir; /* where --workdir came from: a descriptor; -1: not given */
     cel_logging logging;
 } cel_cli;
 

@@ -540,7 +540,10 @@ static int run_command(cel_cli *cli, const cel_args *args)
     cel__free(run.pidfile);
     if (run.restart && status == CEL_EXIT_OK) {
         cel__logging_flush(&cli->logging);
-        execv("/proc/self/exe", cli->argv);
+        if (cli->start_dir < 0 || fchdir(cli->start_dir) == 0)
+            execv("/proc/self/exe", cli->argv);
+        fprintf(stderr, "Error: cannot restart: %s\n", strerror(errno));
+        return CEL_EXIT_FAILURE;
     }
     return status;
 }

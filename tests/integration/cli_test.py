@@ -361,7 +361,8 @@ class EndTest(support.Case):
         self.assertEqual(self.read("w.pid"), f"{second.pid}\n")
 
     def test_hup_starts_the_same_worker_anew(self):
-        worker = self.worker("-c", "1")
+        os.mkdir(self.path("below"))
+        worker = self.spawn("--workdir", "below", "worker", "-c", "1", "-l", "info", kind=support.Worker).ready()
         worker.signal(signal.SIGHUP)
         worker.ready()
         self.assertIsNone(worker.popen.poll())
