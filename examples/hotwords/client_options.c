@@ -67,7 +67,8 @@ const char *hw_options_help(void)
            "      --version, -h, --help\n";
 }
 
-static bool fail(char *message, size_t size, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static bool
+fail(char *message, size_t size, const char *format, ...)
 {
     va_list args;
 
