@@ -71,9 +71,9 @@ class TaskTest(support.Case):
 
     def test_a_state_of_its_own_is_stored_while_it_runs(self):
         self.worker("-c", "1")
-        task_id = self.call("test.progress", 300)
+        task_id = self.call("test.progress", 80)
         support.wait_until(lambda: self.query("SELECT 1 FROM result WHERE task_id=? AND status='PROGRESS'", task_id), "PROGRESS")
-        self.assertEqual(self.result(task_id), "300")
+        self.assertEqual(self.result(task_id), "80")
 
     def test_a_subtask_is_sent_with_the_result_or_at_once(self):
         self.worker("-c", "2")
