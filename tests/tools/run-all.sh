@@ -2,7 +2,7 @@
 # Runs every test there is and ends with "N passed, N failed".
 #
 #   asan    all tests, built with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
-#   tsan    those of the suite `threads`, built with ThreadSanitizer
+#   tsan    the tests in which threads meet, built with ThreadSanitizer
 #   clang   a build with clang, warnings as errors (the gcc builds treat them so, too)
 #
 # CELERIAC_TEST_ONLY="asan" runs a part of it. A test that is skipped is listed, with its reason.
@@ -11,6 +11,8 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 only=${CELERIAC_TEST_ONLY:-asan tsan clang}
 jobs=$(nproc)
+threaded='engine_test broker_memory_test broker_sqlite_test memory_test sqlite_test threads_test client_test
+    producer_test result_test producer_test_sqlite result_test_sqlite'
 passed=0
 failed=0
 
@@ -52,7 +54,7 @@ for part in $only; do
     tsan)
         step tsan-setup setup build-tsan gcc --buildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false || continue
         step tsan-build meson compile -C build-tsan -j "$jobs" || continue
-        meson test -C build-tsan --no-rebuild --num-processes "$jobs" --print-errorlogs --suite threads
+        meson test -C build-tsan --no-rebuild --num-processes "$jobs" --print-errorlogs $threaded
         count build-tsan tsan
         ;;
     clang)
