@@ -2,6 +2,7 @@
 #include <celeriac.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,8 @@
 #include "render.h"
 
 #define EXIT_USAGE       2
-#define EXIT_UNAVAILABLE 69 /* no answer in time, or the broker is out of reach */
+#define EXIT_UNAVAILABLE 69   /* no answer in time, or the broker is out of reach */
+#define HINT_MS          3000 /* how long to be silent when no part ends */
 
 static int64_t now_ms(void)
 {
@@ -25,14 +27,24 @@ static int64_t now_ms(void)
 
 /* ---- the job ---- */
 
-static cel_signature *make_part(const hw_options *options, size_t day, size_t range)
+/* The folder as a worker with another working directory finds it; a name that leads nowhere here,
+ * but perhaps there, stays. A view of `path` or of `data`. */
+static const char *absolute(char path[PATH_MAX], const char *data)
+{
+    return realpath(data, path) ? path : data;
+}
+
+static cel_signature *
+make_part(const hw_options *options, const char *data, size_t day, size_t range)
 {
     json_t *args =
         json_pack("[s, I, I]", options->dates[day], (json_int_t)options->ranges[range].lo,
                   (json_int_t)options->ranges[range].hi);
 
-    if (args && options->data)
-        json_array_append_new(args, json_string(options->data));
+    if (args && data && json_array_append_new(args, json_string(data)) != 0) {
+        json_decref(args);
+        return NULL;
+    }
     return cel_signature_new("make_result_str", args, NULL);
 }
 
@@ -41,11 +53,13 @@ static cel_signature *make_job(const hw_options *options)
 {
     cel_signature *parts[HW_DATES_MAX * HW_RANGES_MAX];
     cel_signature *body;
+    char path[PATH_MAX];
+    const char *data = options->data ? absolute(path, options->data) : NULL;
     size_t count = 0;
 
     for (size_t day = 0; day < options->date_count; day++)
         for (size_t range = 0; range < options->range_count; range++)
-            parts[count++] = make_part(options, day, range);
+            parts[count++] = make_part(options, data, day, range);
     body = cel_signature_new("make_model", NULL,
                              json_pack("{s:I}", "top", (json_int_t)options->top));
     return cel_chord(cel_group(count, parts), body);
@@ -73,23 +87,63 @@ static void end_progress(bool terminal)
         fputs("\r\033[K", stderr);
 }
 
+static void print_hint(const hw_options *options)
+{
+    /* A password stays out of sight. */
+    const bool shown = options->broker && !strchr(options->broker, '@');
+
+    fprintf(stderr,
+            "    celeriac -A hotwords.so%s%s worker -n celery_test -c 4 -l info -Q %s\n",
+            shown ? " -b " : "", shown ? options->broker : "", options->queue);
+}
+
+/* What is left until `deadline_ms` (negative: there is none), at most `most_ms`. */
+static int64_t time_left(int64_t deadline_ms, int64_t most_ms)
+{
+    const int64_t left = deadline_ms < 0 ? most_ms : deadline_ms - now_ms();
+
+    return left < 0 ? 0 : left < most_ms ? left : most_ms;
+}
+
+/* Waits until more than *done parts have ended, or the deadline has passed. Says after a while that
+ * a worker may be missing. */
+static cel_code wait_for_part(const hw_options *options,
+                              cel_result *group,
+                              size_t *done,
+                              int64_t deadline_ms,
+                              cel_error *err)
+{
+    cel_code code = CEL_ETIMEDOUT;
+
+    if (*done == 0 && (deadline_ms < 0 || time_left(deadline_ms, INT64_MAX) > HINT_MS)) {
+        code = cel_result_wait(group, 0, done, HINT_MS, err);
+        if (code != CEL_ETIMEDOUT)
+            return code;
+        end_progress(isatty(STDERR_FILENO));
+        fputs("waiting for a worker; one is started with\n", stderr);
+        print_hint(options);
+        show_progress(0, cel_result_count(group), isatty(STDERR_FILENO));
+    }
+    return cel_result_wait(group, *done, done,
+                           deadline_ms < 0 ? -1 : time_left(deadline_ms, INT64_MAX), err);
+}
+
 /* Waits for the parts, then for the body. CEL_OK: *model is the caller's. */
 static cel_code
-wait_for_model(json_t **model, cel_result *result, int64_t timeout_ms, cel_error *err)
+wait_for_model(json_t **model, const hw_options *options, cel_result *result, cel_error *err)
 {
+    const bool terminal = isatty(STDERR_FILENO);
+    const int64_t deadline_ms = options->timeout_ms < 0 ? -1 : now_ms() + options->timeout_ms;
     cel_result *group = cel_result_parent(result);
     size_t total = group ? cel_result_count(group) : 0;
-    bool terminal = isatty(STDERR_FILENO);
-    int64_t deadline = now_ms() + timeout_ms;
     size_t done = 0;
     cel_code code = CEL_OK;
 
     show_progress(0, total, terminal);
     while (code == CEL_OK && done < total) {
-        int64_t left = deadline - now_ms();
         bool ended = false;
 
-        code = cel_result_wait(group, done, &done, left > 0 ? left : 0, err);
+        code = wait_for_part(options, group, &done, deadline_ms, err);
         if (code == CEL_OK)
             show_progress(done, total, terminal);
         /* When a part fails, the body's failure may be there before the other parts are. */
@@ -97,63 +151,76 @@ wait_for_model(json_t **model, cel_result *result, int64_t timeout_ms, cel_error
             break;
     }
     end_progress(terminal);
-    if (code == CEL_OK) {
-        int64_t left = deadline - now_ms();
-
-        code = cel_result_get(result, model, left > 0 ? left : 0, err);
-    }
+    if (code == CEL_OK)
+        code = cel_result_get(result, model,
+                              deadline_ms < 0 ? -1 : time_left(deadline_ms, INT64_MAX), err);
     return code;
 }
 
 /* ---- failures ---- */
 
-static void
-describe_part(const hw_options *options, size_t i, const cel_result *part, const cel_error *err)
+static void print_failure(const cel_result *result, const cel_error *err)
 {
-    size_t day = i / options->range_count;
-    size_t range = i % options->range_count;
+    const char *message = cel_result_exception_message(result);
 
-    fprintf(stderr, "  %s, levels %" PRId64 "-%" PRId64 " (task %s): %s: %s\n",
-            options->dates[day], options->ranges[range].lo, options->ranges[range].hi,
-            cel_result_id(part), err->exc_type, cel_result_exception_message(part));
+    fprintf(stderr, "%s: ", err->exc_type[0] ? err->exc_type : cel_code_text(err->code));
+    hw_print_clean(stderr, message ? message : err->message);
+    fputc('\n', stderr);
 }
 
-/* Says which parts failed, and how. */
+static void print_failed_part(const hw_options *options,
+                              size_t i,
+                              const cel_result *part,
+                              const cel_error *err)
+{
+    const size_t day = i / options->range_count;
+    const size_t range = i % options->range_count;
+
+    fprintf(stderr, "  %s, levels %" PRId64 "-%" PRId64 " (task %s): ", options->dates[day],
+            options->ranges[range].lo, options->ranges[range].hi, cel_result_id(part));
+    print_failure(part, err);
+}
+
+/* Says which parts failed, and how; if none has, how the body failed. */
 static void explain(const hw_options *options, cel_result *result, const cel_error *err)
 {
     cel_result *group = cel_result_parent(result);
     size_t failed = 0;
 
-    fprintf(stderr, "hotwords: the job failed: %s: %s\n", err->exc_type, err->message);
     for (size_t i = 0; group && i < cel_result_count(group); i++) {
         cel_result *part = cel_result_child(group, i);
-        cel_error why;
+        cel_error why = {0};
         cel_code code = cel_result_get(part, NULL, 0, &why);
 
         if (code != CEL_ETASK && code != CEL_EREVOKED)
             continue;
         if (failed++ == 0)
-            fputs("these parts failed:\n", stderr);
-        describe_part(options, i, part, &why);
+            fputs("hotwords: the job failed, and there is no ranking, because of\n", stderr);
+        print_failed_part(options, i, part, &why);
+    }
+    if (failed == 0) {
+        fprintf(stderr, "hotwords: make_model (task %s) failed: ", cel_result_id(result));
+        print_failure(result, err);
     }
 }
 
 static int
 fail(const hw_options *options, cel_result *result, cel_code code, const cel_error *err)
 {
-    if (code == CEL_ETASK || code == CEL_EREVOKED) {
+    if (result && (code == CEL_ETASK || code == CEL_EREVOKED)) {
         explain(options, result, err);
         return EXIT_FAILURE;
     }
-    if (code == CEL_ETIMEDOUT) {
+    if (result && code == CEL_ETIMEDOUT) {
         fprintf(stderr,
-                "hotwords: no result within %g seconds. Is a worker running?\n"
-                "    celeriac -A hotwords worker -Q %s\n",
-                (double)options->timeout_ms / 1000, options->queue);
+                "hotwords: no result within %g seconds; the job %s stays in the queue.\n"
+                "Is a worker running? Start one with\n",
+                (double)options->timeout_ms / 1000, cel_result_id(result));
+        print_hint(options);
         return EXIT_UNAVAILABLE;
     }
     fprintf(stderr, "hotwords: %s\n", err->message);
-    return code == CEL_ECONN ? EXIT_UNAVAILABLE : EXIT_FAILURE;
+    return code == CEL_ECONN || code == CEL_ETIMEDOUT ? EXIT_UNAVAILABLE : EXIT_FAILURE;
 }
 
 /* ---- output ---- */
@@ -218,9 +285,11 @@ static int run(const hw_options *options, cel_app *app)
     code = cel_apply(app, &result, job, CEL_SEND_OPTIONS(.queue = options->queue), &err);
     cel_signature_free(job);
     if (code == CEL_OK) {
-        fprintf(stderr, "job %s: %zu parts sent to %s\n", cel_result_id(result),
-                options->date_count * options->range_count, options->queue);
-        code = wait_for_model(&model, result, options->timeout_ms, &err);
+        const size_t parts = options->date_count * options->range_count;
+
+        fprintf(stderr, "job %s: %zu part%s sent to the queue %s\n", cel_result_id(result),
+                parts, parts == 1 ? "" : "s", options->queue);
+        code = wait_for_model(&model, options, result, &err);
     }
     status = code == CEL_OK ? show(options, model) : fail(options, result, code, &err);
     json_decref(model);
@@ -232,7 +301,7 @@ static void print_log(void *user, cel_log_level level, const char *message, size
 {
     (void)user;
     (void)level;
-    fprintf(stderr, "hotwords: %.*s\n", (int)len, message);
+    fprintf(stderr, "hotwords: %.*s\n", len < INT_MAX ? (int)len : INT_MAX, message);
 }
 
 int main(int argc, char **argv)

@@ -1,4 +1,4 @@
-/* client_options.c - see client_options.h. */
+/* client_options.c - reading the command line with getopt_long(). */
 #include "client_options.h"
 
 #include <errno.h>
@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define TOP_MAX       1000000
+#define TIMEOUT_MAX_S 10000000
 
 enum {
     OPT_DATA = 256,
@@ -45,11 +48,13 @@ const char *hw_options_help(void)
            "  Ranks the hot words of players' chat: one task for each day and level range, and "
            "a chord's\n"
            "  body that adds up and ranks. A worker must run them:\n\n"
-           "      celeriac -A hotwords worker -Q celery_test\n\n"
+           "      celeriac -A hotwords.so worker -n celery_test -c 4 -l info -Q celery_test\n\n"
            "Options:\n"
            "      --data DIR             folder of the chat records, DATE.jsonl each, as the "
            "worker sees it;\n"
-           "                             default: what the worker's HOTWORDS_DATA says\n"
+           "                             default: what the worker's HOTWORDS_DATA says, "
+           "else the\n"
+           "                             example's own small set\n"
            "      --dates D,D,...        days; default 20200406,20200407\n"
            "      --levels LO-HI,...     level ranges, both ends included; default "
            "1-450,451-900\n"
@@ -59,12 +64,16 @@ const char *hw_options_help(void)
            "      --result-backend URL   result store; default likewise\n"
            "      --config FILE          configuration: a celeryconfig.py of assignments\n"
            "  -Q, --queue NAME           queue; default celery_test\n"
-           "      --timeout SECONDS      how long to wait for the result; default 300\n"
+           "      --timeout SECONDS      how long to wait for the result; default 300, 0: for "
+           "ever\n"
            "      --json                 print a document with the partitions and the merged "
            "ranking\n"
            "      --report FILE          also write a page with the ranking as a picture "
            "(HTML)\n"
-           "      --version, -h, --help\n";
+           "      --version              print the version\n"
+           "  -h, --help             print this\n\n"
+           "Exit status: 0 done; 1 failed; 2 wrong usage; 69 no result in time, or no "
+           "connection.\n";
 }
 
 __attribute__((format(printf, 3, 4))) static bool
@@ -104,6 +113,9 @@ static bool read_dates(hw_options *options, const char *list, char *message, siz
         date[HW_DATE_LEN] = '\0';
         if (!hw_date_is_valid(date))
             return fail(message, size, "--dates: '%s' is not a date of eight digits", date);
+        for (size_t i = 0; i < options->date_count; i++)
+            if (strcmp(options->dates[i], date) == 0)
+                return fail(message, size, "--dates: %s comes twice", date);
         options->date_count++;
         if (!list[len])
             return true;
@@ -125,6 +137,10 @@ static bool read_levels(hw_options *options, const char *list, char *message, si
             end != list + len || !hw_levels_are_valid(lo, hi))
             return fail(message, size, "--levels: '%.*s' is not a range such as 1-450",
                         (int)len, list);
+        for (size_t i = 0; i < options->range_count; i++)
+            if (lo <= options->ranges[i].hi && options->ranges[i].lo <= hi)
+                return fail(message, size, "--levels: '%.*s' overlaps another range", (int)len,
+                            list);
         options->ranges[options->range_count].lo = lo;
         options->ranges[options->range_count++].hi = hi;
         if (!list[len])
@@ -133,14 +149,27 @@ static bool read_levels(hw_options *options, const char *list, char *message, si
     }
 }
 
-static bool read_bounded(
-    int64_t *out, const char *name, const char *text, int64_t max, char *message, size_t size)
+static bool read_top(hw_options *options, const char *text, char *message, size_t size)
 {
     const char *end;
 
-    if (read_number(out, text, &end) && *end == '\0' && *out <= max)
+    if (read_number(&options->top, text, &end) && *end == '\0' && options->top >= 1 &&
+        options->top <= TOP_MAX)
         return true;
-    return fail(message, size, "%s: '%s' is not a number from 0 to %" PRId64, name, text, max);
+    return fail(message, size, "--top: '%s' is not a number from 1 to %d", text, TOP_MAX);
+}
+
+/* Seconds, fractions allowed; 0 becomes -1, for ever. */
+static bool read_timeout(hw_options *options, const char *text, char *message, size_t size)
+{
+    char *end;
+    const double seconds = strtod(text, &end);
+
+    if (end == text || *end || !(seconds >= 0 && seconds <= TIMEOUT_MAX_S))
+        return fail(message, size, "--timeout: '%s' is not a number of seconds from 0 to %d",
+                    text, TIMEOUT_MAX_S);
+    options->timeout_ms = seconds > 0 ? (int64_t)(seconds * 1000 + 0.5) : -1;
+    return true;
 }
 
 static bool read_one(hw_options *options, int option, char *message, size_t size)
@@ -151,12 +180,9 @@ static bool read_one(hw_options *options, int option, char *message, size_t size
     case OPT_LEVELS:
         return read_levels(options, optarg, message, size);
     case OPT_TOP:
-        return read_bounded(&options->top, "--top", optarg, 1000000, message, size);
+        return read_top(options, optarg, message, size);
     case OPT_TIMEOUT:
-        if (!read_bounded(&options->timeout_ms, "--timeout", optarg, 10000000, message, size))
-            return false;
-        options->timeout_ms *= 1000;
-        return true;
+        return read_timeout(options, optarg, message, size);
     case OPT_DATA:
         options->data = optarg;
         return true;
@@ -193,7 +219,7 @@ bool hw_options_read(hw_options *options, int argc, char **argv, char *message, 
 {
     int option;
 
-    *options = (hw_options){.queue = "celery_test", .top = -1, .timeout_ms = 300000};
+    *options = (hw_options){.queue = "celery_test", .timeout_ms = 300000};
     read_dates(options, "20200406,20200407", message, size);
     read_levels(options, "1-450,451-900", message, size);
     opterr = 0;
@@ -208,7 +234,7 @@ bool hw_options_read(hw_options *options, int argc, char **argv, char *message, 
     }
     if (optind < argc)
         return fail(message, size, "unexpected argument: '%s'", argv[optind]);
-    if (options->top < 0)
+    if (options->top == 0)
         options->top = options->json ? 100 : 20;
     return true;
 }

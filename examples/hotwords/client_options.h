@@ -25,12 +25,13 @@ typedef struct hw_options {
         int64_t lo, hi;
     } ranges[HW_RANGES_MAX];
     size_t range_count;
-    int64_t top;
-    int64_t timeout_ms;
+    int64_t top;        /* at least 1 */
+    int64_t timeout_ms; /* -1: for ever */
     bool json, help, version;
 } hw_options;
 
-/* Reads argv over the defaults. False: `message` (cut at `size`) says what is wrong. */
+/* Reads argv over the defaults: two days, two level ranges, the queue celery_test. Days are different
+ * and ranges do not overlap afterwards. False: `message` (cut at `size`) says what is wrong. */
 bool hw_options_read(hw_options *options, int argc, char **argv, char *message, size_t size);
 
 /* The text of --help; a view. */

@@ -1,4 +1,5 @@
-/* render.c - see render.h. */
+/* render.c - a model comes from a worker, so from anyone: what is missing in it is empty or 0, and no
+ * control character reaches the terminal or the page. */
 #include "render.h"
 
 #include <inttypes.h>
@@ -62,11 +63,21 @@ static json_int_t number(const json_t *object, const char *key)
     return json_integer_value(json_object_get(object, key));
 }
 
+static const char *text_or_empty(const json_t *string)
+{
+    const char *text = json_string_value(string);
+
+    return text ? text : "";
+}
+
 static const char *word_of(const json_t *place)
 {
-    const char *word = json_string_value(json_array_get(place, 0));
+    return text_or_empty(json_array_get(place, 0));
+}
 
-    return word ? word : "";
+static const char *date_of(const json_t *ranking)
+{
+    return text_or_empty(json_object_get(ranking, "date"));
 }
 
 static json_int_t count_of(const json_t *place)
@@ -85,35 +96,102 @@ static json_int_t bad_records(const json_t *ranking)
     return sum;
 }
 
+/* How a line of text is written: in a terminal, in a page. */
+struct style {
+    const char *before, *after;
+    void (*print)(FILE *to, const char *text);
+};
+
+/* True if a partition before `i` is of the same day. */
+static bool is_repeated_day(const json_t *partitions, size_t i)
+{
+    const char *date = date_of(json_array_get(partitions, i));
+
+    for (size_t k = 0; k < i; k++)
+        if (strcmp(date_of(json_array_get(partitions, k)), date) == 0)
+            return true;
+    return false;
+}
+
+/* A line for each day with bad records. All partitions of a day report the same. */
+static void print_bad(FILE *to, const json_t *partitions, const struct style *style)
+{
+    size_t i;
+    const json_t *part;
+
+    json_array_foreach(partitions, i, part)
+    {
+        const char *kind;
+        const json_t *bad;
+        const char *mark = ": ";
+
+        if (bad_records(part) == 0 || is_repeated_day(partitions, i))
+            continue;
+        fprintf(to, "%sbad records of ", style->before);
+        style->print(to, date_of(part));
+        json_object_foreach(json_object_get(part, "bad_records"), kind, bad)
+        {
+            fputs(mark, to);
+            style->print(to, kind);
+            fprintf(to, " %" JSON_INTEGER_FORMAT " (first in line %" JSON_INTEGER_FORMAT ")",
+                    number(bad, "count"), number(bad, "first_line"));
+            mark = ", ";
+        }
+        fprintf(to, "%s\n", style->after);
+    }
+}
+
 /* ---- terminal ---- */
+
+void hw_print_clean(FILE *to, const char *text)
+{
+    const size_t len = strlen(text);
+    size_t took;
+
+    for (size_t at = 0; at < len; at += took) {
+        uint32_t cp = 0;
+
+        took = hw_utf8_decode((const unsigned char *)text + at, len - at, &cp);
+        if (took > 0 && cp >= ' ' && (cp < 0x7F || cp >= 0xA0)) {
+            fwrite(text + at, 1, took, to);
+        } else {
+            took = took ? took : 1;
+            fputs("\xEF\xBF\xBD", to);
+        }
+    }
+}
+
+static void print_numbers(FILE *to, const json_t *ranking)
+{
+    fprintf(to,
+            "%10" JSON_INTEGER_FORMAT "%10" JSON_INTEGER_FORMAT "%10" JSON_INTEGER_FORMAT
+            "%10" JSON_INTEGER_FORMAT "%6" JSON_INTEGER_FORMAT "\n",
+            number(ranking, "records"), number(ranking, "tokens"), number(ranking, "counted"),
+            number(ranking, "distinct"), bad_records(ranking));
+}
 
 static void print_partitions(FILE *to, const json_t *model)
 {
-    const json_t *merged = json_object_get(model, "merged");
+    const json_t *partitions = json_object_get(model, "partitions");
     size_t i;
     const json_t *part;
 
     fprintf(to, "%-10s%12s%10s%10s%10s%10s%6s\n", "day", "levels", "records", "tokens", "words",
             "distinct", "bad");
-    json_array_foreach(json_object_get(model, "partitions"), i, part)
+    json_array_foreach(partitions, i, part)
     {
         char levels[48];
 
         snprintf(levels, sizeof levels, "%" JSON_INTEGER_FORMAT "-%" JSON_INTEGER_FORMAT,
                  number(part, "level_lo"), number(part, "level_hi"));
-        fprintf(to,
-                "%-10s%12s%10" JSON_INTEGER_FORMAT "%10" JSON_INTEGER_FORMAT
-                "%10" JSON_INTEGER_FORMAT "%10" JSON_INTEGER_FORMAT "%6" JSON_INTEGER_FORMAT
-                "\n",
-                json_string_value(json_object_get(part, "date")), levels,
-                number(part, "records"), number(part, "tokens"), number(part, "counted"),
-                number(part, "distinct"), bad_records(part));
+        hw_print_clean(to, date_of(part));
+        fprintf(to, "%*s", 22 - hw_text_width(date_of(part)), levels);
+        print_numbers(to, part);
     }
-    fprintf(to,
-            "%-10s%12s%10" JSON_INTEGER_FORMAT "%10" JSON_INTEGER_FORMAT
-            "%10" JSON_INTEGER_FORMAT "%10" JSON_INTEGER_FORMAT "%6" JSON_INTEGER_FORMAT "\n\n",
-            "all", "", number(merged, "records"), number(merged, "tokens"),
-            number(merged, "counted"), number(merged, "distinct"), bad_records(merged));
+    fprintf(to, "%-22s", "all");
+    print_numbers(to, json_object_get(model, "merged"));
+    print_bad(to, partitions, &(struct style){"", "", hw_print_clean});
+    fputc('\n', to);
 }
 
 /* A bar of `width` columns at most, to an eighth of a column. */
@@ -153,8 +231,9 @@ void hw_render_text(FILE *to, const json_t *model, int columns, bool color)
         const char *word = word_of(place);
         int pad = widest - hw_text_width(word);
 
-        fprintf(to, "%5zu  %s%*s%9" JSON_INTEGER_FORMAT "  ", i + 1, word, pad > 0 ? pad : 0,
-                "", count_of(place));
+        fprintf(to, "%5zu  ", i + 1);
+        hw_print_clean(to, word);
+        fprintf(to, "%*s%9" JSON_INTEGER_FORMAT "  ", pad > 0 ? pad : 0, "", count_of(place));
         fputs(color ? "\033[36m" : "", to);
         print_bar(to, count_of(place), most, bar);
         fputs(color ? "\033[0m\n" : "\n", to);
@@ -182,15 +261,15 @@ static void print_escaped(FILE *to, const char *text)
             fputs("&quot;", to);
             break;
         default:
-            if ((unsigned char)*text >= ' ')
+            if ((unsigned char)*text >= ' ' && *text != 0x7F)
                 fputc(*text, to);
         }
     }
 }
 
 static const char page_head[] =
-    "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>Hot "
+    "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>Hot "
     "words</title>\n<style>\n"
     ":root { color-scheme: light dark; --text: #1d2330; --soft: #667085; --bar: #2f7fd1; "
     "--line: #d8dde6; --back: #fff; }\n"
@@ -227,13 +306,17 @@ static void print_picture(FILE *to, const json_t *ranking)
         double width = most > 0 ? 520.0 * (double)count_of(place) / (double)most : 0;
         size_t y = i * 26 + 4;
 
+        fputs("<g><title>", to);
+        print_escaped(to, word_of(place));
+        fprintf(to, ": %" JSON_INTEGER_FORMAT "</title>", count_of(place));
         fprintf(to, "<text class=\"place\" x=\"34\" y=\"%zu\" text-anchor=\"end\">%zu</text>",
                 y + 16, i + 1);
         fprintf(to, "<text x=\"190\" y=\"%zu\" text-anchor=\"end\">", y + 16);
         print_escaped(to, word_of(place));
         fprintf(to,
                 "</text><rect x=\"200\" y=\"%zu\" width=\"%.1f\" height=\"20\" rx=\"3\"/>"
-                "<text class=\"count\" x=\"%.1f\" y=\"%zu\">%" JSON_INTEGER_FORMAT "</text>\n",
+                "<text class=\"count\" x=\"%.1f\" y=\"%zu\">%" JSON_INTEGER_FORMAT
+                "</text></g>\n",
                 y, width, 208 + width, y + 16, count_of(place));
     }
     fputs("</svg>\n", to);
@@ -267,15 +350,15 @@ void hw_render_html(FILE *to, const json_t *model)
           to);
     json_array_foreach(partitions, i, part)
     {
-        const char *date = json_string_value(json_object_get(part, "date"));
-
         fputs("<tr><td>", to);
-        print_escaped(to, date ? date : "");
+        print_escaped(to, date_of(part));
         fprintf(to, "</td><td>%" JSON_INTEGER_FORMAT "–%" JSON_INTEGER_FORMAT "</td>",
                 number(part, "level_lo"), number(part, "level_hi"));
         print_row(to, part);
     }
     fputs("<tr><td>all</td><td></td>", to);
     print_row(to, merged);
-    fputs("</table></div>\n</body>\n</html>\n", to);
+    fputs("</table></div>\n", to);
+    print_bad(to, partitions, &(struct style){"<p>", "</p>", print_escaped});
+    fputs("</body>\n</html>\n", to);
 }
