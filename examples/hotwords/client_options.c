@@ -68,7 +68,7 @@ const char *hw_options_help(void)
            "ever\n"
            "      --json                 print a document with the partitions and the merged "
            "ranking\n"
-           "      --report FILE          also write a page with the ranking as a picture "
+           "      --report FILE.html     also write a page with the ranking as a picture "
            "(HTML)\n"
            "      --version              print the version\n"
            "  -h, --help             print this\n\n"

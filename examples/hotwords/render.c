@@ -194,10 +194,18 @@ static void print_partitions(FILE *to, const json_t *model)
     fputc('\n', to);
 }
 
-/* A bar of `width` columns at most, to an eighth of a column. */
+/* How long a bar is, from 0 to 1. */
+static double share_of(json_int_t count, json_int_t most)
+{
+    if (count <= 0 || most <= 0)
+        return 0;
+    return count < most ? (double)count / (double)most : 1;
+}
+
+/* A bar of `width` columns at most, to an eighth of a column; what there is is seen. */
 static void print_bar(FILE *to, json_int_t count, json_int_t most, int width)
 {
-    int64_t steps = most > 0 ? (int64_t)count * width * 8 / most : 0;
+    int64_t steps = (int64_t)(share_of(count, most) * width * 8);
 
     if (steps == 0 && count > 0)
         steps = 1;
@@ -303,7 +311,7 @@ static void print_picture(FILE *to, const json_t *ranking)
             places * 26 + 8);
     json_array_foreach(ranking, i, place)
     {
-        double width = most > 0 ? 520.0 * (double)count_of(place) / (double)most : 0;
+        double width = 520 * share_of(count_of(place), most);
         size_t y = i * 26 + 4;
 
         fputs("<g><title>", to);
