@@ -208,10 +208,45 @@ static void a_missing_or_unreadable_file_is_named(void **state)
     assert_int_equal(hw_count_day(&count, dict, folder->path, "19990103", 1, 2, &err), HW_EIO);
 }
 
+static bool stop_at_third(void *user)
+{
+    return ++*(int *)user == 3;
+}
+
+static void a_count_stops_when_it_is_asked_to(void **state)
+{
+    static const char line[] = "{\"level\": 1, \"text\": \"你好世界\"}\n";
+    const test_folder *folder = *state;
+    hw_buf text = {0};
+    hw_count count = {0};
+    hw_error err = {0};
+    int asked = 0;
+    hw_partition partition = {.dir = folder->path,
+                              .date = "20200406",
+                              .level_lo = 1,
+                              .level_hi = 1,
+                              .stop = stop_at_third,
+                              .user = &asked};
+
+    while (text.len < 1000000)
+        assert_true(hw_buf_add(&text, line, sizeof line - 1));
+    test_write(state, "20200406.jsonl", text.bytes, text.len);
+    assert_int_equal(hw_count_partition(&count, dict, &partition, &err), HW_ECANCELED);
+    assert_int_equal(asked, 3);
+    assert_int_equal(count.records, 0);
+    assert_null(count.table.entries);
+    assert_int_equal(hw_count_partition(&count, dict, &partition, &err), HW_OK);
+    assert_true(asked > 6);
+    assert_int_equal(count.records, text.len / (sizeof line - 1));
+    hw_count_done(&count);
+    hw_buf_done(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_ends_of_the_level_range_count),
+        cmocka_unit_test(a_count_stops_when_it_is_asked_to),
         cmocka_unit_test(numbers_signs_and_single_characters_are_no_words),
         cmocka_unit_test(bad_records_are_counted_by_kind_with_their_first_line),
         cmocka_unit_test(a_line_that_is_too_long_is_dropped_alone),
