@@ -132,5 +132,7 @@ void cel__outcome_victim(cel_outcome_victim *out, cel_view bytes)
             out->result = value;
         else if (tag == CEL_TAG_TRACEBACK)
             out->traceback = value;
+        else if (tag == CEL_TAG_GID)
+            out->gid = value;
     }
 }

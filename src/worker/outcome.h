@@ -35,6 +35,7 @@ void cel__outcome_part(cel_chord_part *out, cel_view bytes);
 /* Another task that ends with this. */
 typedef struct cel_outcome_victim {
     cel_view id, state, result, traceback;
+    cel_view gid; /* its group; absent: none */
 } cel_outcome_victim;
 void cel__outcome_victim(cel_outcome_victim *out, cel_view bytes);
 

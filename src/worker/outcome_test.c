@@ -27,6 +27,7 @@ static cel_view build(cel__buf *buf)
     part = cel__section_begin(buf, CEL_TAG_VICTIM);
     cel__section_add(buf, CEL_TAG_ID, CEL_VIEW("v"));
     cel__section_add(buf, CEL_TAG_STATE, CEL_VIEW("FAILURE"));
+    cel__section_add(buf, CEL_TAG_GID, CEL_VIEW("h"));
     cel__section_end(buf, part);
     cel__frame_end(buf, start);
     assert_true(cel__frame_read(&frame, cel__buf_view(buf)) > 0);
@@ -56,6 +57,7 @@ static void every_section_is_read(void **state)
     assert_true(cel__outcome_next(&rest, CEL_TAG_VICTIM, &bytes));
     cel__outcome_victim(&victim, bytes);
     assert_true(cel__view_is(victim.id, "v") && cel__view_is(victim.state, "FAILURE"));
+    assert_true(cel__view_is(victim.gid, "h"));
     cel__buf_done(&buf);
 }
 
