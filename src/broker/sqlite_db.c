@@ -253,6 +253,8 @@ static cel_code move_due(cel_engine *engine, claim_op *claim, cel_error *err)
     static const char insert[] =
         "INSERT OR IGNORE INTO ready SELECT queue, 255-priority, id FROM message WHERE id=?";
     static const char delete[] = "DELETE FROM waiting WHERE due_ms=? AND id=?";
+    static const char sweep[] =
+        "DELETE FROM waiting WHERE typeof(due_ms)<>'integer' OR typeof(id)<>'integer' OR id=?";
     int64_t now_ms = cel__clock_wall_ms(cel__engine_clock(engine));
 
     for (int moved = 0;; moved++) {
@@ -275,6 +277,9 @@ static cel_code move_due(cel_engine *engine, claim_op *claim, cel_error *err)
         code = run_id(engine, insert, id, 0, err);
         if (code == CEL_OK)
             code = run_id(engine, delete, due_ms, id, err);
+        /* As in take_row(): what no number names is swept away. */
+        if (code == CEL_OK && sqlite3_changes(cel__engine_db(engine)) == 0)
+            code = run_id(engine, sweep, id, 0, err);
         if (code != CEL_OK)
             return code;
     }
@@ -438,6 +443,8 @@ static cel_code take_row(
     cel_engine *engine, claim_op *claim, const ready_row *row, int64_t queue, cel_error *err)
 {
     static const char delete[] = "DELETE FROM ready WHERE queue=? AND rank=? AND id=?";
+    static const char sweep[] = "DELETE FROM ready WHERE queue=? AND (typeof(rank)<>'integer' "
+                                "OR typeof(id)<>'integer')";
     static const char insert[] = "INSERT OR REPLACE INTO claim(id, owner) VALUES(?,?)";
     static const char quarantine[] =
         "INSERT OR IGNORE INTO quarantine(id, queue, reason) VALUES(?,?,'larger than 256 MiB')";
@@ -449,6 +456,9 @@ static cel_code take_row(
     sqlite3_bind_int64(stmt, 2, row->rank);
     sqlite3_bind_int64(stmt, 3, row->id);
     cel_code code = run_stmt(engine, stmt, err);
+    /* A row put in by hand may hold what is no integer: it must go, or it is found for ever. */
+    if (code == CEL_OK && sqlite3_changes(cel__engine_db(engine)) == 0)
+        code = run_id(engine, sweep, queue, 0, err);
     if (code != CEL_OK || row->missing)
         return code;
     if (row->huge)
