@@ -299,6 +299,10 @@ static const char page_head[] =
     "font-weight: 600; }\n"
     "</style>\n</head>\n<body>\n";
 
+/* A word of more columns than there is room for is drawn narrower. */
+#define PAGE_WORD_COLUMNS 18
+static const char squeezed[] = " textLength=\"145\" lengthAdjust=\"spacingAndGlyphs\"";
+
 static void print_picture(FILE *to, const json_t *ranking)
 {
     json_int_t most = count_of(json_array_get(ranking, 0));
@@ -307,7 +311,8 @@ static void print_picture(FILE *to, const json_t *ranking)
     const json_t *place;
 
     fprintf(to,
-            "<svg viewBox=\"0 0 800 %zu\" role=\"img\" aria-label=\"The ranking as bars\">\n",
+            "<svg viewBox=\"0 0 800 %zu\" role=\"img\" lang=\"zh-Hans\" aria-label=\"The "
+            "ranking as bars\">\n",
             places * 26 + 8);
     json_array_foreach(ranking, i, place)
     {
@@ -319,7 +324,8 @@ static void print_picture(FILE *to, const json_t *ranking)
         fprintf(to, ": %" JSON_INTEGER_FORMAT "</title>", count_of(place));
         fprintf(to, "<text class=\"place\" x=\"34\" y=\"%zu\" text-anchor=\"end\">%zu</text>",
                 y + 16, i + 1);
-        fprintf(to, "<text x=\"190\" y=\"%zu\" text-anchor=\"end\">", y + 16);
+        fprintf(to, "<text x=\"190\" y=\"%zu\" text-anchor=\"end\"%s>", y + 16,
+                hw_text_width(word_of(place)) > PAGE_WORD_COLUMNS ? squeezed : "");
         print_escaped(to, word_of(place));
         fprintf(to,
                 "</text><rect x=\"200\" y=\"%zu\" width=\"%.1f\" height=\"20\" rx=\"3\"/>"

@@ -226,8 +226,7 @@ static void a_model_without_words_or_of_another_kind_is_rendered(void **state)
         "{\"partitions\": 1, \"merged\": []}",
         "{\"partitions\": [null, {\"date\": 5}], \"merged\": {\"top2\": [1, [], [2, 3]]}}",
         "{\"partitions\": [], \"merged\": {\"top2\": [[\"a\", -5], [\"b\", 7]]}}",
-        "{\"partitions\": [], \"merged\": {\"top2\": [[\"a\", 1], [\"b\", "
-        "9223372036854775807]]}}",
+        "{\"merged\": {\"top2\": [[\"a\", 1], [\"b\", 9223372036854775807]]}}",
     };
 
     (void)state;
