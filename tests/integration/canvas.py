@@ -39,7 +39,12 @@ class Client(support.Process):
 
     def sent(self):
         """What was sent: {"sent": id, "group": id or None, "parts": n}. Waits for it."""
+        self.rewind()
         return json.loads(self.expect(r'^\{"sent":.*').group(0))
+
+    @property
+    def sent_id(self):
+        return self.sent()["sent"]
 
     def outcome(self, timeout=support.TIMEOUT):
         """Waits for the end: {"value": ...} or {"error": ..., ...}."""
