@@ -20,6 +20,8 @@ typedef struct cel_settlement {
     int stage;                   /* the next to submit */
     size_t pending;              /* callbacks under way */
     bool launching;              /* inside the submission: callbacks cannot come yet */
+    bool acked;                  /* the delivery is settled and gone */
+    unsigned refusals;           /* rounds that ended with CEL_EINVAL */
     cel_error failure;           /* the first that failed in this round */
     struct cel_settlement
         *parent; /* a chord's completion in another domain: whose ack waits for it */

@@ -10,6 +10,7 @@
 #include "worker/settle.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <utlist.h>
@@ -30,11 +31,21 @@ enum stage {
 
 #define RETRY_MIN_MS 50
 #define RETRY_MAX_MS 5000
+#define REFUSALS_MAX 3
 
 static void launch(cel_settlement *settlement);
+static void failed(cel_settlement *settlement);
 static void confirmed(cel_settlement *settlement, cel_code code, const cel_error *err);
 
 /* ---- the end of a settlement ---- */
+
+static void free_chord(cel_settlement *settlement)
+{
+    settlement->worker->held--;
+    cel__buf_done(&settlement->frame);
+    cel__free(settlement->gid);
+    cel__free(settlement);
+}
 
 static void finish(cel_settlement *settlement)
 {
@@ -49,13 +60,10 @@ static void finish(cel_settlement *settlement)
     worker->retry_ms = 0;
     if (settlement->request) {
         worker->total++;
-        settlement->request->delivery = NULL; /* settled */
+        assert(!settlement->request->delivery);
         cel__request_free(settlement->request);
     } else {
-        cel__buf_done(&settlement->frame);
-        cel__free(settlement->gid);
-        cel__free(settlement);
-        worker->held--;
+        free_chord(settlement);
     }
     if (parent)
         confirmed(parent, CEL_OK, NULL);
@@ -72,14 +80,25 @@ static void try_again(cel_settlement *settlement)
         cel__worker_log(worker, CEL_LOG_ERROR, "cannot settle what has ended, trying again: %s",
                         settlement->failure.message);
     }
+    if (settlement->parent && worker->phase == CEL_WORKER_KILLING) {
+        /* Whose acknowledgement waits for it is not acknowledged either; a sweep finds the chord. */
+        cel_settlement *parent = settlement->parent;
+        cel_error err = settlement->failure;
+
+        free_chord(settlement);
+        confirmed(parent, err.code, &err);
+        return;
+    }
     settlement->failure.code = CEL_OK;
     LL_APPEND(worker->failed, settlement);
-    if (uv_is_active((uv_handle_t *)&worker->retry_timer))
-        return;
-    worker->retry_ms = worker->retry_ms ? worker->retry_ms * 2 : RETRY_MIN_MS;
-    if (worker->retry_ms > RETRY_MAX_MS)
-        worker->retry_ms = RETRY_MAX_MS;
-    uv_timer_start(&worker->retry_timer, cel__settle_retry, (uint64_t)worker->retry_ms, 0);
+    if (!uv_is_active((uv_handle_t *)&worker->retry_timer)) {
+        worker->retry_ms = worker->retry_ms ? worker->retry_ms * 2 : RETRY_MIN_MS;
+        if (worker->retry_ms > RETRY_MAX_MS)
+            worker->retry_ms = RETRY_MAX_MS;
+        uv_timer_start(&worker->retry_timer, cel__settle_retry, (uint64_t)worker->retry_ms, 0);
+    }
+    cel__worker_check_stop(
+        worker); /* a cold stop waits for no further try; it may free the settlement */
 }
 
 void cel__settle_retry(uv_timer_t *timer)
@@ -111,7 +130,7 @@ static void confirmed(cel_settlement *settlement, cel_code code, const cel_error
     if (settlement->failure.code == CEL_OK)
         launch(settlement);
     else
-        try_again(settlement);
+        failed(settlement);
 }
 
 static void on_confirmed(void *user, cel_code code, const cel_error *err)
@@ -223,6 +242,7 @@ static void store_victims(cel_settlement *settlement, const cel_outcome *outcome
                                           .status = victim.state,
                                           .result = victim.result,
                                           .traceback = victim.traceback,
+                                          .group_id = victim.gid,
                                           .date_done_us = now_us(settlement->worker)},
                        true);
     }
@@ -290,6 +310,18 @@ static void count_parts(cel_settlement *settlement, const cel_outcome *outcome)
     }
 }
 
+/* The delivery is gone, whatever becomes of the rest of the round: it must not be settled again. */
+static void on_acked(void *user, cel_code code, const cel_error *err)
+{
+    cel_settlement *settlement = user;
+
+    if (code == CEL_OK || code == CEL_ESTALE || code == CEL_ECANCELED) {
+        settlement->acked = true;
+        settlement->request->delivery = NULL; /* and with it what the headers point to */
+    }
+    confirmed(settlement, code, err);
+}
+
 static void acknowledge(cel_settlement *settlement)
 {
     cel_worker_request *request = settlement->request;
@@ -304,7 +336,7 @@ static void acknowledge(cel_settlement *settlement)
         return;
     }
     settlement->pending++;
-    request->delivery->broker->ops->ack(request->delivery, on_confirmed, settlement);
+    request->delivery->broker->ops->ack(request->delivery, on_acked, settlement);
 }
 
 /* The sections of the frame that the settlement keeps. */
@@ -362,7 +394,59 @@ static void launch(cel_settlement *settlement)
     if (settlement->failure.code == CEL_OK)
         finish(settlement);
     else
+        failed(settlement);
+}
+
+/* ---- rounds that failed ---- */
+
+/* Turns the outcome into the failure that its settlement was. */
+static void fail_refused(cel_worker_request *request, const char *why)
+{
+    cel__buf args = {0};
+
+    cel__buf_add_byte(&args, '[');
+    cel__buf_add_json(&args, cel__view(why));
+    cel__buf_add_byte(&args, ']');
+    cel__settle_failure(
+        request, "FAILURE",
+        &(cel_exception){CEL_VIEW("ValueError"), CEL_VIEW("builtins"), cel__buf_view(&args)});
+    cel__buf_done(&args);
+}
+
+/* What is invalid does not become valid by another try. So the task fails of it; should its errbacks be refused too, they are
+ * left out, and at last everything: one message must not keep the worker from settling and stopping. */
+static void refuse(cel_settlement *settlement)
+{
+    cel_worker_request *request = settlement->request;
+    cel_view id = request ? request->headers.id : cel__view(settlement->gid);
+    char why[sizeof settlement->failure.message];
+
+    snprintf(why, sizeof why, "%s", settlement->failure.message);
+    settlement->failure.code = CEL_OK;
+    cel__worker_log(settlement->worker, CEL_LOG_ERROR,
+                    "what follows from %s %.*s is refused: %s", request ? "task" : "chord",
+                    CEL_VIEW_ARG(id), why);
+    if (settlement->refusals++ == 0 && request) {
+        fail_refused(request, why);
+        return;
+    }
+    settlement->stage = settlement->refusals <= 2 ? STAGE_VICTIMS : STAGE_ACK;
+    launch(settlement);
+}
+
+static void failed(cel_settlement *settlement)
+{
+    if (settlement->acked) {
+        /* Only for want of memory can a part of a transaction fail alone: the message is gone, there is nothing to repeat. */
+        cel__worker_log(settlement->worker, CEL_LOG_CRITICAL,
+                        "a task is acknowledged, but what follows from it is lost: %s",
+                        settlement->failure.message);
+        finish(settlement);
+    } else if (settlement->failure.code == CEL_EINVAL && settlement->refusals < REFUSALS_MAX) {
+        refuse(settlement);
+    } else {
         try_again(settlement);
+    }
 }
 
 /* ---- beginnings ---- */
@@ -380,7 +464,10 @@ static void log_failure(cel_worker_request *request, const cel_outcome *outcome)
 {
     cel_view name = cel__request_name(request);
     cel_view id = request->headers.id;
+    cel_view traceback = outcome->traceback;
 
+    if (traceback.len > 0 && traceback.ptr[traceback.len - 1] == '\n')
+        traceback.len--; /* the log ends the line */
     if (outcome->expected) {
         cel__request_log(request, CEL_LOG_INFO, "Task %.*s[%.*s] raised expected: %.*s",
                          CEL_VIEW_ARG(name), CEL_VIEW_ARG(id), CEL_VIEW_ARG(outcome->repr));
@@ -388,7 +475,7 @@ static void log_failure(cel_worker_request *request, const cel_outcome *outcome)
     }
     cel__request_log(request, CEL_LOG_ERROR, "Task %.*s[%.*s] raised unexpected: %.*s%s%.*s",
                      CEL_VIEW_ARG(name), CEL_VIEW_ARG(id), CEL_VIEW_ARG(outcome->repr),
-                     outcome->traceback.len ? "\n" : "", CEL_VIEW_ARG(outcome->traceback));
+                     traceback.len > 0 ? "\n" : "", CEL_VIEW_ARG(traceback));
 }
 
 static void log_outcome(cel_worker_request *request, const cel_outcome *outcome)
@@ -549,10 +636,7 @@ void cel__settle_abandon(cel_worker *worker)
             cel__request_free(settlement->request);
             continue;
         }
-        cel__buf_done(&settlement->frame);
-        cel__free(settlement->gid);
-        cel__free(settlement);
-        worker->held--;
+        free_chord(settlement);
     }
     uv_timer_stop(&worker->retry_timer);
 }
