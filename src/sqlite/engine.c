@@ -417,6 +417,8 @@ static cel_code set_up(cel_engine *engine, const cel_engine_options *options, ce
                                      engine->url.synchronous == CEL_SYNC_OFF, err);
     if (code != CEL_OK)
         return code;
+    if (engine->threaded && engine->url.synchronous == CEL_SYNC_FULL)
+        cel__checkpoint_reserve(engine->path);
     engine->listeners.bell = engine->bell;
     cel__engine_tick_init(engine);
     return CEL_OK;
