@@ -112,6 +112,7 @@ static void settle(test_worker *worker, const test_run *run, const cel_message *
 {
     open_chords(worker, run);
     publish(worker, run);
+    store_result(worker, run, message);
     for (size_t i = 0; i < run->victims; i++) {
         cel_view victim = test_section(run, CEL_TAG_VICTIM, i);
 
@@ -122,7 +123,6 @@ static void settle(test_worker *worker, const test_run *run, const cel_message *
                                          .date_done_us = 1700000000000000,
                                          .group_id = test_inside(victim, CEL_TAG_GID)});
     }
-    store_result(worker, run, message);
     for (size_t i = 0; i < run->parts; i++) {
         cel_view section = test_section(run, CEL_TAG_PART, i);
         cel_chord_part part = {.gid = test_inside(section, CEL_TAG_GID),

@@ -22,8 +22,8 @@
 enum stage {
     STAGE_CHORDS,
     STAGE_PUBLISH,
-    STAGE_VICTIMS,
     STAGE_STORE,
+    STAGE_VICTIMS, /* after it: who reads a victim's failure must find the one that caused it */
     STAGE_PARTS,
     STAGE_ACK,
     STAGE_END,
@@ -354,11 +354,11 @@ static void launch_stage(cel_settlement *settlement, const cel_outcome *outcome,
     case STAGE_PUBLISH:
         publish(settlement, outcome);
         break;
-    case STAGE_VICTIMS:
-        store_victims(settlement, outcome);
-        break;
     case STAGE_STORE:
         store_result(settlement, outcome);
+        break;
+    case STAGE_VICTIMS:
+        store_victims(settlement, outcome);
         break;
     case STAGE_PARTS:
         count_parts(settlement, outcome);
@@ -430,7 +430,7 @@ static void refuse(cel_settlement *settlement)
         fail_refused(request, why);
         return;
     }
-    settlement->stage = settlement->refusals <= 2 ? STAGE_VICTIMS : STAGE_ACK;
+    settlement->stage = settlement->refusals <= 2 ? STAGE_STORE : STAGE_ACK;
     launch(settlement);
 }
 
