@@ -8,6 +8,8 @@
 #include "app/queues.h"
 #include "app/settings.h"
 
+#define NAME_MAX_BYTES 255
+
 /* ---- task_routes ---- */
 
 static const json_t *not_null(const json_t *value)
@@ -163,6 +165,27 @@ static void set_properties(cel_task_message *message,
         message->compression = json_string_value(compression);
 }
 
+/* What no broker takes (AMQP's short strings have 255 bytes) is found before anything is sent. */
+static cel_code check_name(const char *what, cel_view name, cel_error *err)
+{
+    if (name.len <= NAME_MAX_BYTES && !(name.len > 0 && memchr(name.ptr, '\0', name.len)))
+        return CEL_OK;
+    return cel_error_set(err, CEL_EINVAL, "%s '%.*s': longer than %d bytes, or with a NUL",
+                         what, name.len < 40 ? (int)name.len : 40, name.ptr, NAME_MAX_BYTES);
+}
+
+static cel_code check_route(const cel_task_message *message, cel_error *err)
+{
+    cel_code code = check_name("exchange", message->exchange, err);
+
+    if (code == CEL_OK)
+        code = check_name("queue", message->routing_key, err);
+    if (code == CEL_OK && message->exchange.len == 0 && message->routing_key.len == 0)
+        code = cel_error_set(err, CEL_EINVAL, "task %.*s has no queue to go to",
+                             CEL_VIEW_ARG(message->task));
+    return code;
+}
+
 cel_code cel__route(cel_task_message *message,
                     const cel_config *config,
                     const cel_task_entry *entry,
@@ -196,5 +219,5 @@ cel_code cel__route(cel_task_message *message,
     message->exchange = exchange;
     message->routing_key = key;
     set_properties(message, config, &sources, &queue);
-    return CEL_OK;
+    return check_route(message, err);
 }

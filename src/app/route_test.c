@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -39,10 +40,10 @@ static cel_config *load(const char *text)
 static const char *
 route(const cel_config *config, const char *task, const char *own_queue, const char *options)
 {
-    static char text[256];
+    static char text[400];
     cel_task_message message = CEL_TASK_MESSAGE_INIT;
     cel_task_entry entry = {.name = "t", .options = {.queue = own_queue}};
-    json_t *json = options ? json_loads(options, 0, NULL) : NULL;
+    json_t *json = options ? json_loads(options, JSON_ALLOW_NUL, NULL) : NULL;
     cel_error err;
 
     assert_true(!options || json);
@@ -130,6 +131,23 @@ static void a_queue_that_must_not_be_made_up_is_an_error(void **state)
     assert_string_equal(
         route(config, "t", NULL, "{\"queue\": \"b\"}"),
         "queue 'b' is not in task_queues, and task_create_missing_queues is off");
+    cel__config_free(config);
+}
+
+static void a_name_that_no_broker_takes_is_an_error(void **state)
+{
+    cel_config *config = load("");
+    char options[400];
+
+    (void)state;
+    snprintf(options, sizeof options, "{\"queue\": \"%0256d\"}", 0);
+    assert_non_null(strstr(route(config, "x", NULL, options), "longer than 255 bytes"));
+    snprintf(options, sizeof options, "{\"queue\": \"%0255d\"}", 0);
+    assert_null(strstr(route(config, "x", NULL, options), "longer than"));
+    assert_non_null(
+        strstr(route(config, "x", NULL, "{\"queue\": \"a\\u0000b\"}"), "with a NUL"));
+    assert_string_equal(route(config, "x", NULL, "{\"queue\": \"\"}"),
+                        "task x has no queue to go to");
     cel__config_free(config);
 }
 
@@ -221,6 +239,7 @@ int main(void)
         cmocka_unit_test(explicit_options_win_over_a_route),
         cmocka_unit_test(a_list_of_pairs_is_a_router_too),
         cmocka_unit_test(a_queue_that_must_not_be_made_up_is_an_error),
+        cmocka_unit_test(a_name_that_no_broker_takes_is_an_error),
         cmocka_unit_test(queues_are_described),
         cmocka_unit_test(a_worker_consumes_the_configured_queues),
         cmocka_unit_test(globs_match_as_fnmatch),
