@@ -427,6 +427,9 @@ static void add_rejected(struct tracer *tracer, cel__buf *out)
 
 /* ---- running ---- */
 
+static const cel_exception no_memory = {
+    .type = {"MemoryError", 11}, .module = {"builtins", 8}, .args = {"[]", 2}};
+
 /* Decodes what the frame holds. On failure the exception is raised on the request. */
 static bool prepare(struct tracer *tracer,
                     cel_message *message,
@@ -574,12 +577,16 @@ static void run_frame(struct tracer *tracer, cel_pool_call *call, cel_view frame
     add_extended(tracer, out);
     add_runtime(tracer, out, runtime_us > 0 ? runtime_us : 0);
     cel__frame_end(out, start);
+    if (out->failed) { /* too large or no memory: then it fails, and a chord, a chain and errbacks hear of that */
+        out->len = start;
+        out->failed = false;
+        cel__trace_fail(out, tracer->app, call->request_id, &message, &headers, "FAILURE",
+                        &no_memory);
+    }
 }
 
 static void run(void *user, cel_pool_call *call, cel_view frame, cel__buf *out)
 {
-    static const cel_exception no_memory = {
-        .type = {"MemoryError", 11}, .module = {"builtins", 8}, .args = {"[]", 2}};
     struct tracer *tracer = get_tracer(user);
     size_t start = out->len;
 

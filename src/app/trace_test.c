@@ -58,6 +58,12 @@ static json_t *ignore(cel_request *req)
     return cel_ignore(req);
 }
 
+static json_t *long_text(cel_request *req)
+{
+    (void)req;
+    return json_sprintf("%08000d", 0);
+}
+
 static json_t *reject(cel_request *req)
 {
     return cel_reject(req, true, "not %s", "mine");
@@ -124,6 +130,7 @@ static cel_app *traced_app(const char *const *settings)
     cel_task(app, "tasks.add_ignored", add, .ignore_result = 1);
     cel_task(app, "tasks.raise_named", raise_named);
     cel_task(app, "tasks.nothing", nothing);
+    cel_task(app, "tasks.long", long_text);
     cel_task(app, "tasks.again", again);
     cel_task(app, "tasks.again_quietly", again_quietly, .default_retry_delay_ms = 60000);
     cel_task(app, "tasks.again_after_raise", again_after_raise);
@@ -433,6 +440,21 @@ static void a_chord_part_ends_with_its_task(void **state)
     spec.task = CEL_VIEW("tasks.ignore");
     test_run_spec(&f->run, f->app, &spec);
     assert_int_equal(f->run.parts, 0);
+}
+
+static void a_part_whose_outcome_finds_no_room_fails_and_is_counted(void **state)
+{
+    struct fixture *f = *state;
+    cel_task_message spec = spec_of("tasks.long", "[]");
+
+    spec.group = CEL_VIEW("gid");
+    spec.chord = CEL_VIEW(SIG("tasks.body", "[]", "{\"task_id\": \"b-1\"}"));
+    f->run.out.max = 4096;
+    test_run_spec(&f->run, f->app, &spec);
+    assert_view(f->run.state, "FAILURE");
+    assert_true(view_has(f->run.result, "MemoryError"));
+    assert_int_equal(f->run.parts, 1);
+    assert_view(test_inside(test_section(&f->run, CEL_TAG_PART, 0), CEL_TAG_STATE), "FAILURE");
 }
 
 static cel_task_message failing_chain(void)
@@ -850,6 +872,7 @@ int main(void)
         TEST(callbacks_and_the_next_of_the_chain_follow_a_success),
         TEST(a_follower_that_is_no_signature_fails_the_task),
         TEST(a_chord_part_ends_with_its_task),
+        TEST(a_part_whose_outcome_finds_no_room_fails_and_is_counted),
         TEST(a_failure_takes_its_chain_with_it_and_calls_errbacks),
         TEST(an_ignored_failure_still_ends_chord_parts),
         TEST(a_retry_is_the_same_message_later),
