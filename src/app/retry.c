@@ -102,7 +102,7 @@ static void set_headers(cel_task_message *spec, const cel_task_headers *headers)
     spec->stamps = headers->stamps;
     spec->argsrepr = headers->argsrepr;
     spec->kwargsrepr = headers->kwargsrepr;
-    spec->retries = headers->retries + 1;
+    spec->retries = headers->retries < INT64_MAX ? headers->retries + 1 : INT64_MAX;
 }
 
 cel_code cel__retry_message(const cel_follow *follow, cel_request *req, cel_error *err)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define INTERVAL_MAX_S 1e7 /* four months between two runs */
+
 bool cel__rate_parse(int64_t *interval_us, const char *text)
 {
     char *end;
@@ -20,6 +22,8 @@ bool cel__rate_parse(int64_t *interval_us, const char *text)
     else if (strcmp(end, "/h") == 0)
         seconds = 3600;
     else if (*end && strcmp(end, "/s") != 0)
+        return false;
+    if (count > 0 && seconds / count > INTERVAL_MAX_S)
         return false;
     if (count > 0)
         *interval_us = (int64_t)(seconds * 1e6 / count + 0.5);

@@ -17,7 +17,7 @@ static void limits_are_read_as_celery_writes_them(void **state)
         int64_t us;
     } good[] = {{"100/s", 10000}, {"10/m", 6000000}, {"5/h", 720000000},
                 {"2", 500000},    {"0", 0},          {"", 0}};
-    static const char *const bad[] = {"x", "10/d", "-1/s", "1/s ", "/s", "nan"};
+    static const char *const bad[] = {"x", "10/d", "-1/s", "1/s ", "/s", "nan", "1e-300/h"};
     int64_t us;
 
     (void)state;
