@@ -19,7 +19,7 @@ typedef enum cel_worker_phase {
 
 /* Settings in force, read once at the start. */
 typedef struct cel_worker_settings {
-    bool acks_late, reject_on_worker_lost, acks_on_failure, track_started, extended;
+    bool acks_late, reject_on_worker_lost, track_started, ignore_result, extended;
     int64_t soft_limit_ms, hard_limit_ms; /* 0: none */
     int64_t
         crash_limit; /* a late-acked task that has ended its process this often is put back no more; 0: no limit */

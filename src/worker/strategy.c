@@ -14,6 +14,8 @@
 #include "worker/rate.h"
 #include "worker/settle.h"
 
+#define TIMED_MAX                                                                              \
+    1000 /* how many that wait for an ETA or a rate limit are held beyond the window */
 #define SHORT_US 5000 /* a task that takes less on average may wait behind others of its kind */
 
 static int64_t now_us(const cel_worker *worker)
@@ -108,10 +110,11 @@ static void submit(cel_worker_request *request)
     worker->pool_ops->submit(worker->pool, &request->pool);
 }
 
-/* What waits for its time must not keep others out: it is held beyond the window. */
+/* What waits for its time must not keep others out: it is held beyond the window, but not without end. */
 static void adjust_window(cel_worker *worker)
 {
-    size_t size = cel__window_size(&worker->window) + worker->timed_count;
+    size_t beyond = worker->timed_count < TIMED_MAX ? worker->timed_count : TIMED_MAX;
+    size_t size = cel__window_size(&worker->window) + beyond;
 
     if (!worker->consumer || size == worker->window_set)
         return;
@@ -199,7 +202,7 @@ static bool is_late(const cel_worker_request *request)
     return own ? own > 0 : request->worker->settings.acks_late;
 }
 
-/* An early-acked task whose worker died must not run again; a message that never gets anywhere must end some time. */
+/* An early-acked task whose worker died must not run again. */
 static bool is_lost(cel_worker_request *request)
 {
     if (request->delivery->attempt != CEL_ATTEMPT_ACCEPTED || request->late)
@@ -331,6 +334,15 @@ static void store_state(cel_worker_request *request, cel_view state, cel_view re
                      err.message);
 }
 
+static bool ignores_result(const cel_worker_request *request)
+{
+    int own = request->entry->options.ignore_result;
+
+    if (request->headers.ignore_result >= 0)
+        return request->headers.ignore_result > 0;
+    return own ? own > 0 : request->worker->settings.ignore_result;
+}
+
 void cel__strategy_on_started(void *user, cel_pool_request *pool_request, int64_t wall_us)
 {
     cel_worker *worker = user;
@@ -339,7 +351,7 @@ void cel__strategy_on_started(void *user, cel_pool_request *pool_request, int64_
     cel__buf result = {0};
 
     (void)wall_us;
-    if (own ? own < 0 : !worker->settings.track_started)
+    if ((own ? own < 0 : !worker->settings.track_started) || ignores_result(request))
         return;
     cel__buf_addf(&result, "{\"pid\": %d, \"hostname\": ", (int)pool_request->pid);
     cel__buf_add_json(&result, cel__view(worker->node));

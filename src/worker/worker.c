@@ -57,8 +57,8 @@ static void read_settings(cel_worker *worker)
     worker->settings = (cel_worker_settings){
         .acks_late = cel__config_bool(config, "task_acks_late"),
         .reject_on_worker_lost = cel__config_bool(config, "task_reject_on_worker_lost"),
-        .acks_on_failure = cel__config_bool(config, "task_acks_on_failure_or_timeout"),
         .track_started = cel__config_bool(config, "task_track_started"),
+        .ignore_result = cel__config_bool(config, "task_ignore_result"),
         .extended = cel__config_bool(config, "result_extended"),
         .soft_limit_ms = limit_of(config, "task_soft_time_limit"),
         .hard_limit_ms = limit_of(config, "task_time_limit"),
@@ -291,6 +291,8 @@ void cel__worker_cold(cel_worker *worker)
     } else {
         return;
     }
+    if (worker->failed) /* one last try, at once */
+        uv_timer_start(&worker->retry_timer, cel__settle_retry, 0, 0);
     if (!worker->pool_closing)
         close_pool(worker);
     else
