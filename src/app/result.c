@@ -359,8 +359,11 @@ cel_code
 cel_result_completed(cel_result *result, size_t *ended, size_t *succeeded, cel_error *err)
 {
     int64_t ended_count = 0, succeeded_count = 0;
-    cel_code code = count_ended(result, &ended_count, &succeeded_count, err);
+    cel_code code;
 
+    if (!result)
+        return cel_error_set(err, CEL_EINVAL, "no result handle");
+    code = count_ended(result, &ended_count, &succeeded_count, err);
     if (code != CEL_OK)
         return code;
     if (ended)
@@ -445,10 +448,14 @@ cel_code cel_result_ready(cel_result *result, bool *ready, cel_error *err)
     struct leaves leaves = {0};
     int64_t ended = 0, succeeded = 0;
     cel_code code = CEL_OK;
-    bool good = add_leaves(&leaves, result);
-    bool known = good && all_known(&leaves);
-    size_t count = leaves.count;
+    bool good, known;
+    size_t count;
 
+    if (!result || !ready)
+        return cel_error_set(err, CEL_EINVAL, "no result handle, or nowhere to put the answer");
+    good = add_leaves(&leaves, result);
+    known = good && all_known(&leaves);
+    count = leaves.count;
     cel__free(leaves.items);
     if (!good)
         return cel_error_set(err, CEL_ENOMEM, "no memory to look at a group");
@@ -466,6 +473,8 @@ cel_code cel_result_wait(
     cel_wait *wait = NULL;
     cel_code code = CEL_OK;
 
+    if (!result)
+        return cel_error_set(err, CEL_EINVAL, "no result handle");
     if (!add_leaves(&leaves, result))
         code = cel_error_set(err, CEL_ENOMEM, "no memory to wait for a group");
     else if (seen >= leaves.count)

@@ -607,6 +607,22 @@ static void tuples_of_any_depth_become_handles(void **state)
     cel__buf_done(&text);
 }
 
+static void a_missing_handle_is_an_error(void **state)
+{
+    char text[16];
+    size_t ended;
+    bool ready;
+
+    (void)state;
+    assert_int_equal(cel_result_get(NULL, NULL, 0, NULL), CEL_EINVAL);
+    assert_int_equal(cel_result_state(NULL, text, sizeof text, NULL), CEL_EINVAL);
+    assert_int_equal(cel_result_ready(NULL, &ready, NULL), CEL_EINVAL);
+    assert_int_equal(cel_result_completed(NULL, &ended, NULL, NULL), CEL_EINVAL);
+    assert_int_equal(cel_result_wait(NULL, 0, &ended, 0, NULL), CEL_EINVAL);
+    assert_int_equal(cel_result_document(NULL, NULL, NULL), CEL_EINVAL);
+    assert_int_equal(cel_result_forget(NULL, NULL), CEL_EINVAL);
+}
+
 static void broken_tuples_are_refused(void **state)
 {
     static const char *const texts[] = {"",
@@ -654,6 +670,7 @@ int main(void)
         TEST(built_in_tasks_fail_as_pythons_do),
         TEST(built_in_tasks_start_canvas),
         TEST_HELD(tuples_of_any_depth_become_handles),
+        TEST_HELD(a_missing_handle_is_an_error),
         TEST_HELD(broken_tuples_are_refused),
     };
 
