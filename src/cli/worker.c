@@ -77,9 +77,11 @@ struct run {
     char *node, *logfile, *pidfile; /* owned */
     cel_view queues[QUEUES_MAX];    /* views of argv or the configuration */
     size_t queue_count;
+    bool too_many_queues;
     size_t concurrency;
     uv_signal_t signals[5];
     uv_prepare_t flusher;
+    long mask; /* -1: as it is */
     bool pidfile_made, restart;
 };
 
@@ -112,15 +114,16 @@ static bool apply_options(struct run *run)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         const char *text = cel__args_string(run->args, numbers[i].option);
         double value = cel__args_float(run->args, numbers[i].option, 0);
-        bool whole = value == (double)(json_int_t)value;
+        bool whole;
 
         if (!text)
             continue;
-        if (value < 0 || value > 1e12) {
+        if (!(value >= 0 && value <= 1e12)) {
             cel__cli_usage(run->cli, "Invalid value for '--%s': %s is out of range.",
                            numbers[i].option, text);
             return false;
         }
+        whole = value == (double)(json_int_t)value;
         if (!set(run, numbers[i].setting,
                  whole ? json_integer((json_int_t)value) : json_real(value)))
             return false;
@@ -159,7 +162,9 @@ static void add_queue(struct run *run, cel_view name)
     for (size_t i = 0; i < run->queue_count; i++)
         if (cel__view_eq(run->queues[i], name))
             return;
-    if (name.len > 0 && run->queue_count < QUEUES_MAX)
+    if (run->queue_count == QUEUES_MAX)
+        run->too_many_queues = true;
+    else if (name.len > 0)
         run->queues[run->queue_count++] = name;
 }
 
@@ -200,6 +205,10 @@ static bool choose_queues(struct run *run)
         each_name(run, list, add_queue);
     else
         cel__queues_each(run->app->config, add_configured, run);
+    if (run->too_many_queues) {
+        cel__cli_usage(run->cli, "A worker consumes at most %d queues.", QUEUES_MAX);
+        return false;
+    }
     each_name(run, cel__args_string(run->args, "exclude-queues"), drop_queue);
     for (size_t i = 0; i < run->queue_count; i++) {
         cel_queue_spec spec;
@@ -235,6 +244,18 @@ static bool load_included(struct run *run)
         list += len + (list[len] == ',');
     }
     return true;
+}
+
+static bool choose_umask(struct run *run)
+{
+    const char *text = cel__args_string(run->args, "umask");
+    char *end;
+
+    run->mask = text ? strtol(text, &end, 8) : -1;
+    if (!text || (end != text && !*end && run->mask >= 0 && run->mask <= 0777))
+        return true;
+    cel__cli_usage(run->cli, "Invalid value for '--umask': '%s' is no octal file mode.", text);
+    return false;
 }
 
 static bool choose_level(struct run *run)
@@ -291,11 +312,10 @@ static bool choose_names(struct run *run)
 
 static bool become(struct run *run)
 {
-    const char *mask = cel__args_string(run->args, "umask");
     cel_error err = {0};
 
-    if (mask)
-        umask((mode_t)strtoul(mask, NULL, 8));
+    if (run->mask >= 0)
+        umask((mode_t)run->mask);
     if (cel__daemon_become(cel__args_string(run->args, "uid"),
                            cel__args_string(run->args, "gid"), &err) == CEL_OK)
         return true;
@@ -397,6 +417,8 @@ static void on_signal(uv_signal_t *handle, int signum)
 
     if (remap && strcmp(remap, "SIGQUIT") == 0)
         signum = SIGQUIT;
+    if (signum == SIGTERM || signum == SIGINT || signum == SIGQUIT)
+        run->restart = false; /* who asks for the end means it */
     if (signum == SIGHUP && !isatty(STDOUT_FILENO) && !stopping) {
         run->restart = true;
         cel__logging_reopen(&run->cli->logging);
@@ -526,7 +548,7 @@ static int run_command(cel_cli *cli, const cel_args *args)
 
     for (int i = 0; i < args->word_count; i++)
         settings[i] = args->words[i];
-    if (!choose_level(&run))
+    if (!choose_level(&run) || !choose_umask(&run))
         return CEL_EXIT_USAGE;
     if (!cel__cli_app(cli, &run.app, settings, false))
         return CEL_EXIT_FAILURE;

@@ -58,6 +58,9 @@ class HelpTest(support.Case):
             (["list", "tasks"], "give their module with -A"),
             (["worker", "-c", "many"], "'many' is not a valid integer."),
             (["worker", "-c", "-1"], "Invalid value for '--concurrency': -1 is out of range."),
+            (["worker", "--time-limit", "1e300"], "Invalid value for '--time-limit': 1e300 is out of range."),
+            (["worker", "--umask", "9"], "Invalid value for '--umask': '9' is no octal file mode."),
+            (["worker", "-Q", ",".join(map(str, range(300)))], "A worker consumes at most 256 queues."),
             (["worker", "-P", "gevent"], "'gevent' is not one of prefork, threads, solo."),
             (["worker", "-l", "loud"], "'loud' is not one of DEBUG"),
             (["worker", "-n", "a b@c"], "Invalid value for '-n' / '--hostname': "),
@@ -368,6 +371,15 @@ class EndTest(support.Case):
         self.assertIsNone(worker.popen.poll())
         self.assertEqual(self.result(self.call("test.add", 1, 2)), "3")
         self.assertEqual(worker.stop(), 0)
+
+    def test_who_ends_a_worker_that_restarts_means_it(self):
+        worker = self.worker("-c", "1")
+        self.call("test.gate", self.path("gate"))
+        self.wait_for_lines("gate.started", 1)
+        worker.signal(signal.SIGHUP)
+        support.wait_until(lambda: self.query("SELECT count(*) FROM consumer") == [(0,)], "a worker that consumes no more")
+        worker.signal(signal.SIGTERM)
+        self.assertEqual(worker.wait(), 0)
 
     def test_a_detached_worker_runs_on_and_is_ended_by_its_pidfile(self):
         self.good("worker", "-c", "1", "-l", "info", "-D", "--pidfile", self.path("w.pid"), "-f", self.path("w.log"))
