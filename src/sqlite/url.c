@@ -88,7 +88,7 @@ static cel_code parse_query(cel__sqlite_url *url, const char *query, cel_error *
         if (len > 0 && !parse_option(url, key, value))
             return cel_error_set(err, CEL_ECONFIG,
                                  "sqlite URL: option '%.*s' is unknown or out of range",
-                                 (int)(len > 100 ? 100 : len), query);
+                                 (int)(key.len > 100 ? 100 : key.len), query);
         query += len;
         query += *query == '&';
     }
@@ -101,8 +101,9 @@ cel_code cel__sqlite_url_parse(cel__sqlite_url *out, const char *url, cel_error 
     cel__sqlite_url parsed = {.synchronous = CEL_SYNC_FULL, .busy_ms = 10000};
 
     if (strncmp(url, scheme, sizeof scheme - 1) != 0)
-        return cel_error_set(err, CEL_ECONFIG, "'%.100s': an sqlite URL begins with sqlite:///",
-                             url);
+        return cel_error_set(
+            err, CEL_ECONFIG, /* without the URL: it may hold a password */
+            "an sqlite URL begins with sqlite:/// and has neither host nor user");
     url += sizeof scheme - 1;
     size_t len = strcspn(url, "?");
     if (len == 0)

@@ -135,6 +135,13 @@ class ConfigurationTest(support.Case):
         self.assertIn("broker_password: '********'", text)
         self.assertNotIn("hunter2", text)
 
+    def test_a_url_that_is_refused_is_not_shown_with_its_password(self):
+        for url in ("sqlite://u:s3cret@h/x", "sqlite:///x.db?password=s3cret", "amqp://u:s3cret@h//", "u:s3cret@h"):
+            with self.subTest(url=url):
+                done = self.run_command("-b", url, "list", "queues", bare=True)
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertNotIn("s3cret", done.stdout + done.stderr)
+
     def test_with_nothing_configured_the_database_is_in_the_working_directory(self):
         self.assertIn(f"transport:sqlite:///{self.dir}/celeriac.db results:sqlite:///{self.dir}/celeriac.db",
                       self.good("report", bare=True))
