@@ -83,6 +83,10 @@ cel_code cel__conn_fail(cel__conn *conn, int rc, cel_error *err)
     case SQLITE_TOOBIG:
         return cel_error_set(err, CEL_EINVAL, "sqlite: %s", text);
     default:
+        /* The shared memory beside the file could not grow: SQLite has no word of its own for it. */
+        if (rc == SQLITE_IOERR_SHMSIZE ||
+            (conn->db && sqlite3_system_errno(conn->db) == ENOSPC))
+            return cel_error_set(err, CEL_EFULL, "sqlite: the disk is full (code %d)", rc);
         return cel_error_set(err, CEL_EIO, "sqlite: %s (code %d)", text, rc);
     }
 }

@@ -178,6 +178,13 @@ static bool ring_rung(cel_engine *engine)
     return own;
 }
 
+/* On a full disk it is the log that must not grow: once it is copied it starts again at its beginning. And
+ * the copy comes first, or the log takes what room there is and nothing can ever be copied. */
+static void make_room(cel_engine *engine)
+{
+    sqlite3_wal_checkpoint_v2(engine->conn.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+}
+
 static bool run_batch(cel_engine *engine, const cel__op_list *batch)
 {
     bool write = false, sync = false, again = false;
@@ -190,9 +197,12 @@ static bool run_batch(cel_engine *engine, const cel__op_list *batch)
     }
     if (synchronous == CEL_SYNC_FULL && !sync)
         synchronous = CEL_SYNC_NORMAL;
+    if (engine->full)
+        make_room(engine);
     cel_code code = run_once(engine, batch, write, synchronous, &again, &err);
     if (code == CEL_OK && again)
         code = run_once(engine, batch, write, synchronous, &again, &err);
+    engine->full = code == CEL_EFULL;
     if (code != CEL_OK) {
         fail_batch(batch, &err);
         return false;

@@ -88,6 +88,7 @@ struct cel_engine {
     cel__conn conn;
     cel__checkpointer *checkpointer; /* NULL: inline */
     int poked_pages;                 /* the log's size when it was last asked for */
+    bool full;                       /* the last batch failed for want of room */
     uint64_t *rung;                  /* owned */
     size_t rung_count, rung_cap;
     bool rung_all; /* out of memory for them */
