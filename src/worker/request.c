@@ -137,22 +137,11 @@ const char *cel__request_process(cel_worker_request *request)
 
 void cel__request_log(cel_worker_request *request, cel_log_level level, const char *fmt, ...)
 {
-    cel_worker *worker = request->worker;
-    char text[8192];
     va_list args;
-    int len;
 
-    if (!cel__worker_logs(worker, level))
-        return;
     va_start(args, fmt);
-    len = vsnprintf(text, sizeof text, fmt, args);
+    cel__worker_vlog(request->worker, level, cel__request_process(request), fmt, args);
     va_end(args);
-    if (len < 0)
-        return;
-    if (len >= (int)sizeof text)
-        len = (int)sizeof text - 1;
-    worker->log(worker->log_user, level, cel__request_process(request), (cel_view){0},
-                (cel_view){0}, (cel_view){text, (size_t)len});
 }
 
 void cel__request_release(cel_worker_request *request)

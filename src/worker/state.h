@@ -2,6 +2,8 @@
 #ifndef CEL_WORKER_STATE_H
 #define CEL_WORKER_STATE_H
 
+#include <stdarg.h>
+
 #include "backend/backend.h"
 #include "broker/broker.h"
 #include "message/task.h"
@@ -85,6 +87,11 @@ static inline bool cel__worker_logs(const cel_worker *worker, cel_log_level leve
 /* Logs one line of the main process. */
 void cel__worker_log(cel_worker *worker, cel_log_level level, const char *fmt, ...)
     CEL_PRINTF(3, 4);
+
+/* The same, of a process by name. */
+void cel__worker_vlog(
+    cel_worker *worker, cel_log_level level, const char *process, const char *fmt, va_list args)
+    CEL_PRINTF(4, 0);
 
 /* Called when something has ended that a stop may be waiting for. */
 void cel__worker_check_stop(cel_worker *worker);

@@ -18,23 +18,30 @@
     60000 /* a complete chord this long not done is taken over, whoever completed it */
 #define CONNECT_MAX_MS 30000
 
-void cel__worker_log(cel_worker *worker, cel_log_level level, const char *fmt, ...)
+void cel__worker_vlog(
+    cel_worker *worker, cel_log_level level, const char *process, const char *fmt, va_list args)
 {
     char text[8192];
-    va_list args;
     int len;
 
     if (!cel__worker_logs(worker, level))
         return;
-    va_start(args, fmt);
     len = vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
     if (len < 0)
         return;
     if (len >= (int)sizeof text)
         len = (int)sizeof text - 1;
-    worker->log(worker->log_user, level, "MainProcess", (cel_view){0}, (cel_view){0},
+    worker->log(worker->log_user, level, process, (cel_view){0}, (cel_view){0},
                 (cel_view){text, (size_t)len});
+}
+
+void cel__worker_log(cel_worker *worker, cel_log_level level, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    cel__worker_vlog(worker, level, "MainProcess", fmt, args);
+    va_end(args);
 }
 
 /* ---- construction ---- */
