@@ -2,6 +2,7 @@
 #include "bench.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -79,10 +80,18 @@ const char *bench_folder(void)
     return folder;
 }
 
-static void run_worker(const char *url, const char *concurrency)
+static void log_path(char out[128])
+{
+    snprintf(out, 128, "%s/worker.log", bench_folder());
+}
+
+static void run_worker(const char *url, const char *concurrency, const char *log)
 {
     const char *command = getenv("CELERIAC");
+    int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
+    if (fd >= 0)
+        dup2(fd, STDERR_FILENO);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     execl(command, command, "-q", "-A", getenv("BENCH_MODULE"), "-b", url, "--result-backend",
           url, "worker", "-c", concurrency, (char *)NULL);
@@ -91,7 +100,10 @@ static void run_worker(const char *url, const char *concurrency)
 
 pid_t bench_worker_start(const char *url, const char *concurrency)
 {
+    char log[128];
     pid_t pid;
+
+    log_path(log);
 
     if (!getenv("CELERIAC") || !getenv("BENCH_MODULE"))
         bench_fail("CELERIAC and BENCH_MODULE must name the command and the module");
@@ -99,8 +111,21 @@ pid_t bench_worker_start(const char *url, const char *concurrency)
     if (pid < 0)
         bench_fail("no process: %s", strerror(errno));
     if (pid == 0)
-        run_worker(url, concurrency);
+        run_worker(url, concurrency, log);
     return pid;
+}
+
+static void show_log(void)
+{
+    char path[128], line[1024];
+    FILE *log;
+
+    log_path(path);
+    log = fopen(path, "r");
+    while (log && fgets(line, sizeof line, log))
+        fputs(line, stderr);
+    if (log)
+        fclose(log);
 }
 
 void bench_worker_stop(pid_t pid)
@@ -108,6 +133,8 @@ void bench_worker_stop(pid_t pid)
     int status;
 
     kill(pid, SIGTERM);
-    if (waitpid(pid, &status, 0) == pid && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
+    if (waitpid(pid, &status, 0) == pid && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
+        show_log();
         bench_fail("the worker ended with status %d", status);
+    }
 }

@@ -19,8 +19,8 @@ double bench_percentile(double *values, size_t count, double at);
 /* A fresh temporary folder, removed at exit with all that is in it. Returns a view. */
 const char *bench_folder(void);
 
-/* Starts `celeriac -A noop.so -b url --result-backend url worker -c 2 -Q celery ...`. Returns its process id; it is ready when it
- * has answered a first task. */
+/* Starts `celeriac -A noop.so -b url --result-backend url worker -c 2`. Returns its process id; it
+ * is ready when it has answered a first task. What it prints is shown only if it fails. */
 pid_t bench_worker_start(const char *url, const char *concurrency);
 
 /* Stops it (TERM) and waits for its end. */
