@@ -33,7 +33,7 @@ if __name__ == '__main__':
 
 
 def ours(program, level):
-    out = subprocess.run([program, str(OURS), level], check=True, capture_output=True, text=True).stdout
+    out = subprocess.run([program, str(OURS), level], check=True, stdout=subprocess.PIPE, text=True).stdout
     return tuple(float(ms) for ms in re.search(r"median ([\d.]+) ms, p99 ([\d.]+)", out).groups())
 
 
