@@ -25,7 +25,7 @@ CEL_API cel_result *cel_result_child(const cel_result *result, size_t i); /* bor
 
 /* Waits until the task has ended (a group: until all members have) and gives its value, owned by the caller (json_decref() it); a group gives
  * an array in the order of its members. timeout_ms: negative waits for ever, 0 only looks. `value` may be NULL.
- * CEL_ETIMEDOUT; CEL_ETASK: it failed (err->exc_type, err->message; cel_result_exception() has all; in a group or after a chain
+ * CEL_ETIMEDOUT; CEL_ETASK: it failed (err->exc_type, err->message; cel_result_exception_type() and its like have all; in a group or after a chain
  * cel_result_culprit() says which); CEL_EREVOKED; CEL_EINVAL: the value holds what C cannot hold. Woken by notification. */
 CEL_API cel_code cel_result_get(cel_result *result, json_t **value, int64_t timeout_ms, cel_error *err);
 

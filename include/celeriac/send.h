@@ -29,7 +29,8 @@ typedef struct cel_send_options {
     json_t *headers;           /* borrowed object: custom headers */
     const cel_signature *link; /* borrowed; runs after success */
     const cel_signature *link_error;
-    int64_t timeout_ms;        /* how long to wait for the broker's acceptance; 0: 10,000 */
+    int64_t timeout_ms;        /* how long to wait for the broker's acceptance; 0: 10,000 and one for each
+                                * ten messages; negative: for ever */
 } cel_send_options;
 
 #define CEL_SEND_OPTIONS(...) (&(cel_send_options){.size = sizeof(cel_send_options), __VA_ARGS__})
