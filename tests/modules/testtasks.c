@@ -27,6 +27,7 @@
  *   test.log(level, text)             logs
  *   test.step(path, number, seconds=0) appends the number to a file, takes that long and returns the number
  *
+ * proj.* are those of tests/vectors: they return what they were given, as test.arguments does.
  * gate, sleep, append, crash, crash_once and step are there as test.late.* too: with acks_late, crash, crash_once and step
  * also with reject_on_worker_lost. */
 #include <celeriac.h>
@@ -405,6 +406,10 @@ static json_t *log_(cel_request *req)
 
 CEL_MODULE(testtasks)
 {
+    static const char *const recorded[] = {"proj.add", "proj.tsum"};
+
+    for (size_t i = 0; i < sizeof recorded / sizeof *recorded; i++)
+        cel_task_declare(app, recorded[i], arguments, NULL);
     cel_task(app, "test.add", add);
     cel_task(app, "test.echo", echo);
     cel_task(app, "test.arguments", arguments);
