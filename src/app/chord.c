@@ -3,6 +3,8 @@
 #include "app/trace.h"
 #include "core/jscan.h"
 
+#define RESULTS_MAX ((size_t)255 << 20) /* a message has 256 MiB at most */
+
 struct completion {
     const cel_chord_ready *ready;
     cel_follow follow;
@@ -100,13 +102,20 @@ static void fail_part(struct completion *completion, cel_jvalue body)
     cel__buf_done(&scratch);
 }
 
+/* What no broker would take is not built: a worker that tried again would do so for ever. */
 static cel_code send_body(struct completion *completion, cel_error *err)
 {
     const cel_chord_ready *ready = completion->ready;
     cel_canvas_context context =
         cel__follow_context(&completion->follow, ready->root_id, ready->parent_id);
     cel_plan *plan = NULL;
-    cel_code code = cel__canvas_chord_body(&plan, ready->body, ready->results, &context, err);
+    cel_code code;
+
+    if (ready->results.len > RESULTS_MAX)
+        return cel_error_set(err, CEL_EINVAL,
+                             "the results, %zu bytes, are too large for a message",
+                             ready->results.len);
+    code = cel__canvas_chord_body(&plan, ready->body, ready->results, &context, err);
 
     if (code == CEL_OK)
         code = cel__follow_plan(&completion->follow, plan, err);

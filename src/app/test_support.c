@@ -188,3 +188,34 @@ void test_run_done(test_run *run)
     cel__buf_done(&run->out);
     cel__buf_done(&run->texts);
 }
+
+cel_message test_message(const test_run *run, size_t n, cel__buf *scratch)
+{
+    cel_message message = {0};
+    cel_error err = {0};
+
+    if (cel__section_message(&message, test_section(run, CEL_TAG_MESSAGE, n), scratch, &err) !=
+        CEL_OK)
+        fail_msg("message %zu: %s", n, err.message);
+    return message;
+}
+
+void test_check_message(
+    const test_run *run, size_t n, const char *task, const char *args, const char *parent)
+{
+    cel__buf scratch = {0}, more = {0}, body_scratch = {0};
+    cel_message message = test_message(run, n, &scratch);
+    cel_task_headers headers;
+    cel_task_body body;
+
+    assert_int_equal(cel__task_headers_read(&headers, &message, &more, NULL), CEL_OK);
+    assert_int_equal(cel__task_body_read(&body, &message, &headers, 0, &body_scratch, NULL),
+                     CEL_OK);
+    assert_view(headers.task, task);
+    assert_view(body.args, args);
+    assert_view(headers.parent_id, parent);
+    assert_view(message.routing_key, "celery");
+    cel__buf_done(&scratch);
+    cel__buf_done(&more);
+    cel__buf_done(&body_scratch);
+}

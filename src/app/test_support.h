@@ -46,6 +46,17 @@ void test_parse(test_run *run);
 
 void test_run_done(test_run *run);
 
+/* The n-th message, in views of `scratch` and the run. */
+cel_message test_message(const test_run *run, size_t n, cel__buf *scratch);
+/* Checks its task, args (JSON) and parent, and that it goes to the queue celery. */
+void test_check_message(
+    const test_run *run, size_t n, const char *task, const char *args, const char *parent);
+
+/* A signature's text. */
+#define SIG(task, args, options)                                                               \
+    "{\"task\": \"" task "\", \"args\": " args ", \"kwargs\": {}, \"options\": " options       \
+    ", \"subtask_type\": null, \"immutable\": false}"
+
 #define assert_view(view, text) assert_view_at(view, text, __FILE__, __LINE__)
 void assert_view_at(cel_view view, const char *text, const char *file, int line);
 /* Whether the view contains the text. */

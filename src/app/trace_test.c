@@ -178,39 +178,6 @@ static cel_task_message spec_of(const char *task, const char *args)
     return spec;
 }
 
-/* ---- messages in outcomes ---- */
-
-static cel_message message_of(const test_run *run, size_t n, cel__buf *scratch)
-{
-    cel_message message = {0};
-    cel_error err = {0};
-
-    if (cel__section_message(&message, test_section(run, CEL_TAG_MESSAGE, n), scratch, &err) !=
-        CEL_OK)
-        fail_msg("message %zu: %s", n, err.message);
-    return message;
-}
-
-static void check_message(
-    const test_run *run, size_t n, const char *task, const char *args, const char *parent)
-{
-    cel__buf scratch = {0}, more = {0}, body_scratch = {0};
-    cel_message message = message_of(run, n, &scratch);
-    cel_task_headers headers;
-    cel_task_body body;
-
-    assert_int_equal(cel__task_headers_read(&headers, &message, &more, NULL), CEL_OK);
-    assert_int_equal(cel__task_body_read(&body, &message, &headers, 0, &body_scratch, NULL),
-                     CEL_OK);
-    assert_view(headers.task, task);
-    assert_view(body.args, args);
-    assert_view(headers.parent_id, parent);
-    assert_view(message.routing_key, "celery");
-    cel__buf_done(&scratch);
-    cel__buf_done(&more);
-    cel__buf_done(&body_scratch);
-}
-
 /* ---- results ---- */
 
 static void a_value_is_a_success(void **state)
@@ -381,10 +348,6 @@ static void a_request_knows_its_message(void **state)
 
 /* ---- what follows ---- */
 
-#define SIG(task, args, options)                                                               \
-    "{\"task\": \"" task "\", \"args\": " args ", \"kwargs\": {}, \"options\": " options       \
-    ", \"subtask_type\": null, \"immutable\": false}"
-
 static void callbacks_and_the_next_of_the_chain_follow_a_success(void **state)
 {
     struct fixture *f = *state;
@@ -397,8 +360,8 @@ static void callbacks_and_the_next_of_the_chain_follow_a_success(void **state)
     test_run_spec(&f->run, f->app, &spec);
     assert_view(f->run.state, "SUCCESS");
     assert_int_equal(f->run.messages, 2);
-    check_message(&f->run, 0, "tasks.cb", "[5]", "id-1");
-    check_message(&f->run, 1, "tasks.next", "[5, 9]", "id-1");
+    test_check_message(&f->run, 0, "tasks.cb", "[5]", "id-1");
+    test_check_message(&f->run, 1, "tasks.next", "[5, 9]", "id-1");
     assert_true(view_has(f->run.children, "\"cb-1\""));
     assert_true(view_has(f->run.children, "\"n-1\""));
     assert_int_equal(f->run.victims, 0);
@@ -491,7 +454,7 @@ static void a_failure_takes_its_chain_with_it_and_calls_errbacks(void **state)
     assert_view(test_inside(test_section(&f->run, CEL_TAG_PART, 0), CEL_TAG_ID), "l-1");
     assert_view(test_inside(test_section(&f->run, CEL_TAG_PART, 0), CEL_TAG_STATE), "FAILURE");
     assert_int_equal(f->run.messages, 1);
-    check_message(&f->run, 0, "tasks.eb", "[\"id-1\", 1]", "id-1");
+    test_check_message(&f->run, 0, "tasks.eb", "[\"id-1\", 1]", "id-1");
 }
 
 static void an_ignored_failure_still_ends_chord_parts(void **state)
@@ -531,8 +494,8 @@ static void a_retry_is_the_same_message_later(void **state)
     assert_true(view_has(f->run.traceback,
                          "celery.exceptions.Retry: Retry in 1.5s: Exception('not yet')\n"));
     assert_int_equal(f->run.messages, 1);
-    check_message(&f->run, 0, "tasks.again", "[1]", "id-1");
-    message = message_of(&f->run, 0, &scratch);
+    test_check_message(&f->run, 0, "tasks.again", "[1]", "id-1");
+    message = test_message(&f->run, 0, &scratch);
     assert_int_equal(cel__task_headers_read(&headers, &message, &more, NULL), CEL_OK);
     assert_view(headers.id, "id-1");
     assert_view(message.correlation_id, "id-1");
@@ -615,7 +578,7 @@ static void what_a_task_sends_leaves_with_its_outcome(void **state)
     assert_view(f->run.state, "SUCCESS");
     assert_int_equal(f->run.frames.len, 0);
     assert_int_equal(f->run.messages, 1);
-    check_message(&f->run, 0, "tasks.add", "[1, 2]", "id-1");
+    test_check_message(&f->run, 0, "tasks.add", "[1, 2]", "id-1");
     assert_int_equal(f->run.result.len, 38);
     id = (cel_view){f->run.result.ptr + 1, 36};
     assert_non_null(memmem(f->run.children.ptr, f->run.children.len, id.ptr, id.len));
@@ -791,70 +754,6 @@ static void a_revoked_task_ends_only_its_chord_part(void **state)
     assert_view(test_inside(test_section(&f->run, CEL_TAG_PART, 0), CEL_TAG_STATE), "REVOKED");
 }
 
-static void finish_chord(struct fixture *f, const cel_chord_ready *ready)
-{
-    cel_error err = {0};
-
-    cel__buf_reset(&f->run.out);
-    cel__trace_chord(&f->run.out, f->app, ready, &err);
-    test_parse(&f->run);
-    assert_view(f->run.state, "IGNORED");
-    assert_int_equal(f->run.store, 0);
-}
-
-static void a_complete_chord_sends_its_body(void **state)
-{
-    struct fixture *f = *state;
-
-    finish_chord(f, &(cel_chord_ready){
-                        .gid = CEL_VIEW("gid"),
-                        .results = CEL_VIEW("[5, {\"big\": 123456789012345678901234567890}]"),
-                        .body = CEL_VIEW(SIG("tasks.body", "[8]", "{\"task_id\": \"b-1\"}")),
-                        .parent_id = CEL_VIEW("p-1"),
-                        .root_id = CEL_VIEW("r-1")});
-    assert_int_equal(f->run.messages, 1);
-    check_message(&f->run, 0, "tasks.body",
-                  "[[5, {\"big\": 123456789012345678901234567890}], 8]", "p-1");
-}
-
-static void a_failed_part_fails_the_body_and_calls_its_errbacks(void **state)
-{
-    struct fixture *f = *state;
-
-    finish_chord(
-        f, &(cel_chord_ready){
-               .gid = CEL_VIEW("gid"),
-               .failed_id = CEL_VIEW("part-2"),
-               .failed_result = CEL_VIEW("{\"exc_type\": \"ValueError\", \"exc_message\": "
-                                         "[\"boom\", 42], \"exc_module\": \"builtins\"}"),
-               .body = CEL_VIEW(SIG("tasks.body", "[8]",
-                                    "{\"task_id\": \"b-1\", \"link_error\": [" SIG(
-                                        "tasks.eb", "[]", "{}") "]}")),
-               .parent_id = CEL_VIEW("p-1"),
-               .root_id = CEL_VIEW("r-1")});
-    assert_int_equal(f->run.victims, 1);
-    assert_view(test_inside(test_section(&f->run, CEL_TAG_VICTIM, 0), CEL_TAG_ID), "b-1");
-    assert_view(test_inside(test_section(&f->run, CEL_TAG_VICTIM, 0), CEL_TAG_RESULT),
-                "{\"exc_type\": \"ChordError\", \"exc_message\": [\"Dependency part-2 raised "
-                "ValueError('boom', 42)\"], \"exc_module\": \"celery.exceptions\"}");
-    assert_int_equal(f->run.messages, 1);
-    check_message(&f->run, 0, "tasks.eb", "[\"b-1\"]", "b-1");
-}
-
-static void a_body_that_is_no_signature_harms_nobody(void **state)
-{
-    static const char *const bodies[] = {"17", "{", "{\"options\": {\"task_id\": \"b-1\"}}",
-                                         ""};
-    struct fixture *f = *state;
-
-    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
-        finish_chord(f, &(cel_chord_ready){.gid = CEL_VIEW("gid"),
-                                           .results = CEL_VIEW("[1]"),
-                                           .body = cel__view(bodies[i])});
-        assert_int_equal(f->run.messages, 0);
-    }
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -888,9 +787,6 @@ int main(void)
         TEST(running_out_of_memory_is_an_outcome),
         TEST(a_lost_task_fails_with_its_chain),
         TEST(a_revoked_task_ends_only_its_chord_part),
-        TEST(a_complete_chord_sends_its_body),
-        TEST(a_failed_part_fails_the_body_and_calls_its_errbacks),
-        TEST(a_body_that_is_no_signature_harms_nobody),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
