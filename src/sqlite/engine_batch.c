@@ -264,9 +264,9 @@ void *cel__engine_thread(void *arg)
         bool wake = !engine->finished.first;
         append_list(&engine->finished, &batch);
         engine->rung_own |= own;
-        if (wake)
-            uv_async_send(&engine->async);
         pthread_mutex_unlock(&engine->mutex);
+        if (wake) /* not under the mutex, which the woken takes at once */
+            uv_async_send(&engine->async);
         checkpoint(engine);
         pthread_mutex_lock(&engine->mutex);
     }
@@ -333,10 +333,11 @@ void cel__engine_flush(cel_engine *engine)
         op->handed = true;
     if (engine->threaded) {
         pthread_mutex_lock(&engine->mutex);
-        if (!engine->queue.first)
-            pthread_cond_signal(&engine->wake);
+        bool wake = !engine->queue.first;
         append_list(&engine->queue, &turn);
         pthread_mutex_unlock(&engine->mutex);
+        if (wake)
+            pthread_cond_signal(&engine->wake);
         return;
     }
     bool own = run_batch(engine, &turn);
