@@ -540,6 +540,20 @@ static int prepare_and_run(struct run *run)
     return run_worker(run);
 }
 
+/* The same command again. By its name first: /proc/self/exe is the program that runs, also when it has been replaced by a newer
+ * one since. Returns only if that fails. */
+static int start_anew(cel_cli *cli)
+{
+    cel__logging_flush(&cli->logging);
+    signal(SIGPIPE, SIG_DFL); /* what is ignored would stay so */
+    if (cli->start_dir < 0 || fchdir(cli->start_dir) == 0) {
+        execvp(cli->argv[0], cli->argv);
+        execv("/proc/self/exe", cli->argv);
+    }
+    fprintf(stderr, "Error: cannot restart: %s\n", strerror(errno));
+    return CEL_EXIT_FAILURE;
+}
+
 static int run_command(cel_cli *cli, const cel_args *args)
 {
     struct run run = {.cli = cli, .args = args};
@@ -560,14 +574,7 @@ static int run_command(cel_cli *cli, const cel_args *args)
     cel__free(run.node);
     cel__free(run.logfile);
     cel__free(run.pidfile);
-    if (run.restart && status == CEL_EXIT_OK) {
-        cel__logging_flush(&cli->logging);
-        if (cli->start_dir < 0 || fchdir(cli->start_dir) == 0)
-            execv("/proc/self/exe", cli->argv);
-        fprintf(stderr, "Error: cannot restart: %s\n", strerror(errno));
-        return CEL_EXIT_FAILURE;
-    }
-    return status;
+    return run.restart && status == CEL_EXIT_OK ? start_anew(cli) : status;
 }
 
 const cel_command cel__worker_command = {

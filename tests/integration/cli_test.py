@@ -379,6 +379,18 @@ class EndTest(support.Case):
         self.assertEqual(self.result(self.call("test.add", 1, 2)), "3")
         self.assertEqual(worker.stop(), 0)
 
+    def test_hup_starts_the_program_that_is_installed_now(self):
+        program = self.path("celeriac")
+        os.symlink(self.celeriac, program)
+        self.celeriac = program
+        worker = self.worker("-c", "1")
+        os.remove(program)
+        self.write("celeriac", "#!/bin/sh\necho new program: $1\n")
+        os.chmod(program, 0o755)
+        worker.signal(signal.SIGHUP)
+        worker.expect("^new program: -b")
+        self.assertEqual(worker.wait(), 0)
+
     def test_who_ends_a_worker_that_restarts_means_it(self):
         worker = self.worker("-c", "1")
         self.call("test.gate", self.path("gate"))
