@@ -187,6 +187,9 @@ hw_code hw_dict_open(hw_dict **out, const char *path, hw_error *err)
         code = hw_fail(err, HW_EFORMAT, "'%s' is damaged: an index is out of range", path);
         goto fail;
     }
+    /* The check has touched all of it. A worker that only forks the children that will use it need
+     * not count as holding it: the page cache keeps it. */
+    (void)madvise(map, bytes, MADV_DONTNEED);
     *out = dict;
     return HW_OK;
 
