@@ -82,6 +82,45 @@ class FullTest(canvas.Case):
         self.assertEqual(worker.wait(), 0)
 
 
+class TwoFilesTest(canvas.Case):
+    """Messages and results in two files, that is: nothing takes effect together, each step waits for the one before."""
+
+    def setUp(self):
+        super().setUp()
+        self.use_results("?synchronous=off")
+
+    def use_results(self, query):
+        self.results = "sqlite:///" + self.path("results.db") + query
+        self.env["CELERY_RESULT_BACKEND"] = self.results
+
+    def client(self, signature, *options):
+        return super().client(signature, *options, self.url, url=self.results)
+
+    def test_a_chord_in_a_chord_and_a_chain_end(self):
+        worker = self.worker("-c", "2")
+        inner = chord([sig("test.add", i, 1) for i in range(20)], sig("test.xsum"))
+        outer = chord([inner, sig("test.add", 1, 1)], chain(sig("test.xsum"), sig("test.add", 5)))
+        self.assertEqual(self.client(outer).outcome(), {"value": 210 + 2 + 5})
+        self.wait_until_empty()
+        self.assertEqual(worker.stop(), 0)
+
+    def test_a_chord_whose_part_fails_names_it(self):
+        worker = self.worker("-c", "2")
+        outcome = self.client(chord([sig("test.add", 1, 1), sig("test.fail", "bad")], sig("test.xsum"))).outcome()
+        self.assertRegex(outcome["message"], r"Dependency .* raised ValueError\('bad'\)")
+        self.assertEqual(worker.stop(), 0)
+
+    def test_a_full_result_store_does_not_keep_a_cold_stop(self):
+        self.use_results("?synchronous=off&max_page_count=150")
+        worker = self.worker("-c", "2")
+        self.call("test.gate", self.path("gate"))
+        self.wait_for_lines("gate.started", 1)
+        parts = [sig("test.big", 40000) for _ in range(30)]
+        self.client(chord(parts, sig("test.echo")), "-n").sent()
+        worker.expect("cannot settle what has ended, trying again: .*full")
+        self.assertEqual(worker.stop(signal.SIGQUIT), 0)
+
+
 class LogTest(canvas.Case):
     def test_a_traceback_ends_without_an_empty_line(self):
         worker = self.worker("-c", "1")
