@@ -9,7 +9,7 @@
 #include "bench.h"
 
 #define FEWEST      100  /* parts of the smallest chord */
-#define ROUND_PARTS 2000 /* at least so many parts per size and round */
+#define ROUND_PARTS 5000 /* at least so many parts per size and round */
 #define SIZES       (sizeof sizes / sizeof *sizes)
 
 static const int sizes[] = {FEWEST, 1000, 5000, 50000};
@@ -47,7 +47,7 @@ static double one(cel_app *app, int parts)
     return start * 1000 / parts;
 }
 
-/* Returns milliseconds per part of a round: the median of as many chords as make 2,000 parts. */
+/* Returns milliseconds per part of a round: the median of as many chords as make 5,000 parts. */
 static double one_round(cel_app *app, int parts)
 {
     double ms[ROUND_PARTS / FEWEST];
