@@ -26,8 +26,8 @@ class KillCase(canvas.Case):
         return self.worker("-c", "2", *options, name=f"w{self.names}@test", **rest)
 
     def steps(self, task="test.late.step", seconds=0.005, parts=PARTS):
-        """A chord whose parts leave a line each in `steps`; its value is the sum of their numbers."""
-        return chord([sig(task, self.path("steps"), i, seconds) for i in range(parts)], sig("test.xsum"))
+        """A chord whose parts leave a line each in `steps`; its value is the sum of their numbers. A kill may hit the body too."""
+        return chord([sig(task, self.path("steps"), i, seconds) for i in range(parts)], sig("test.late.xsum"))
 
     def points(self, count, highest=PARTS - 5):
         """`count` ascending numbers of lines in `steps` at which to kill."""
@@ -269,7 +269,7 @@ class ClientTest(KillCase):
                     self.assertEqual(sent, PARTS)
                 worker = self.next_worker()
                 if sent:
-                    worker.expect(r"Task test\.xsum\[.*\] succeeded in .*: %d$" % sum(range(PARTS)))
+                    worker.expect(r"Task test\.late\.xsum\[.*\] succeeded in .*: %d$" % sum(range(PARTS)))
                 self.wait_until_empty()
                 self.assertEqual(worker.stop(), 0)
 

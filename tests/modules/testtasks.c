@@ -28,8 +28,8 @@
  *   test.step(path, number, seconds=0) appends the number to a file, takes that long and returns the number
  *
  * proj.* are those of tests/vectors: they return what they were given, as test.arguments does.
- * gate, sleep, append, crash, crash_once and step are there as test.late.* too: with acks_late, crash, crash_once and step
- * also with reject_on_worker_lost. */
+ * xsum, gate, sleep, append, crash, crash_once and step are there as test.late.* too: with acks_late; xsum, crash, crash_once
+ * and step also with reject_on_worker_lost. */
 #include <celeriac.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -415,6 +415,7 @@ CEL_MODULE(testtasks)
     cel_task(app, "test.arguments", arguments);
     cel_task(app, "test.whoami", whoami);
     cel_task(app, "test.xsum", xsum);
+    cel_task(app, "test.late.xsum", xsum, .acks_late = 1, .reject_on_worker_lost = 1);
     cel_task(app, "test.none", none);
     cel_task(app, "test.big", big);
     cel_task(app, "test.fail", fail);
