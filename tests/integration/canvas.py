@@ -63,10 +63,10 @@ class Case(support.Case):
         for process in processes:
             self.assertIsNone(_BROKEN.search(process.text), f"{process.command}:\n{process.text}")
 
-    def client(self, signature, *options, url=None, timeout=support.TIMEOUT):
+    def client(self, signature, *options, url=None, results=None, timeout=support.TIMEOUT):
         """Starts a client that sends the signature and waits for its result (-n: it only sends)."""
         path = self.write(f"signature-{len(self._processes)}.json", json.dumps(signature))
-        command = [self.testclient, "-A", self.tasks, "-t", str(timeout), *options, url or self.url]
+        command = [self.testclient, "-A", self.tasks, "-t", str(timeout), *options, url or self.url] + ([results] if results else [])
         with open(path, encoding="utf-8") as stdin:
             client = Client(command, self.dir, self.env, stdin=stdin)
         self._processes.append(client)

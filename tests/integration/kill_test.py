@@ -234,6 +234,29 @@ class WorkerTest(KillCase):
         self.assertEqual(worker.stop(), 0)
 
 
+class TwoFilesTest(KillCase):
+    """Messages and results in files of their own: nothing takes effect together, so the order of the steps must do."""
+
+    def setUp(self):
+        super().setUp()
+        self.results = "sqlite:///" + self.path("results.db")
+
+    def globals(self):
+        return super().globals() + ["--result-backend", self.results]
+
+    def test_the_next_worker_ends_what_killed_ones_have_begun(self):
+        worker = self.next_worker()
+        client = self.client(self.steps(seconds=0.002), results=self.results)
+        for point in self.points(5):
+            self.wait_for_lines("steps", point)
+            worker.kill()
+            worker = self.next_worker()
+        self.assertEqual(client.outcome(), {"value": sum(range(PARTS))}, f"seed {SEED}")
+        self.assertEqual(set(self.runs()), set(range(PARTS)))
+        self.wait_until_empty()
+        self.assertEqual(worker.stop(), 0)
+
+
 class ClientTest(KillCase):
     def points_of_a_client(self, client):
         """When to kill it: a condition."""
