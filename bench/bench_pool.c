@@ -1,5 +1,5 @@
-/* bench_pool.c - how many no-op requests a prefork pool passes per second, beside a bare loop over
- * socket pairs with four requests in flight per child, measured in turn in the same run.
+/* bench_pool.c - how many no-op requests a prefork pool passes per second, beside a bare loop
+ * over socket pairs with four requests in flight per child, measured in turn in the same run.
  *
  *     bench_pool [children] [requests] [in flight per child]
  *
