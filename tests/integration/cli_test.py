@@ -213,7 +213,8 @@ class WorkerTest(support.Case):
         self.assertIn(f"\n- ** ---------- .> transport:   {self.url}\n- ** ---------- .> results:     {self.url}\n"
                       "- *** --- * --- .> concurrency: 3 (prefork)\n", text)
         self.assertIn("\n -------------- [queues]\n                .> a                exchange=a(direct) key=a\n"
-                      "                .> b                exchange=b(direct) key=b\n                \n\n[tasks]\n  . test.add\n", text)
+                      "                .> b                exchange=b(direct) key=b\n                \n\n[tasks]\n", text)
+        self.assertIn("\n  . test.add\n", text)
         self.assertRegex(worker.stderr[0], STAMP + r"INFO/MainProcess\] Connected to sqlite:///")
         self.assertRegex(worker.stderr[1], STAMP + r"INFO/MainProcess\] w1@test ready\.$")
 
