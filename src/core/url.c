@@ -1,6 +1,6 @@
 /* url.c - URLs taken apart with the rules of Python's urlparse() as kombu uses it: everything
  * is read as an http URL, whatever the scheme. */
-#include "app/url.h"
+#include "core/url.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -1,0 +1,149 @@
+/* url.c - the URLs of Redis servers, as Celery reads them. See conn.h. */
+#include "core/url.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/number.h"
+#include "redis/conn.h"
+
+#define DEFAULT_PORT       6379
+#define DEFAULT_TIMEOUT_MS 5000
+#define MAX_DB             ((int64_t)1000000)
+
+void cel__redis_url_done(cel__redis_url *url)
+{
+    cel__free(url->host);
+    cel__free(url->socket_path);
+    cel__free(url->user);
+    cel__free(url->password);
+    cel__free(url->shown);
+    *url = (cel__redis_url){0};
+}
+
+static bool read_db(int64_t *db, const char *text)
+{
+    char *end;
+
+    *db = 0;
+    if (!text || !*text)
+        return true;
+    if (*text < '0' || *text > '9')
+        return false;
+    *db = strtoll(text, &end, 10);
+    return !*end && *db <= MAX_DB;
+}
+
+static bool read_timeout(int64_t *timeout_ms, const char *text)
+{
+    double seconds;
+
+    *timeout_ms = DEFAULT_TIMEOUT_MS;
+    if (!text || !*text)
+        return true;
+    if (!cel__double_parse(&seconds, cel__view(text)) || seconds < 0.001 || seconds > 86400)
+        return false;
+    *timeout_ms = (int64_t)(seconds * 1000);
+    return true;
+}
+
+static cel_code check_scheme(const char *scheme, cel_error *err)
+{
+    static const char *const known[] = {"redis", "redis+socket", "socket", "unix"};
+
+    if (scheme && strcmp(scheme, "rediss") == 0)
+        return cel_error_set(
+            err, CEL_ENOTSUP,
+            "rediss:// is not supported: this hiredis has no TLS. Run stunnel (client = yes, "
+            "accept = 127.0.0.1:6380, connect = host:port) and use redis://127.0.0.1:6380/");
+    if (scheme && strncmp(scheme, "sentinel", 8) == 0)
+        return cel_error_set(err, CEL_ENOTSUP,
+                             "sentinel:// is not supported for results: name the master");
+    for (size_t i = 0; scheme && i < sizeof known / sizeof *known; i++)
+        if (strcmp(scheme, known[i]) == 0)
+            return CEL_OK;
+    return cel_error_set(err, CEL_ECONFIG,
+                         "the URL of a Redis server begins with redis://, "
+                         "redis+socket:// or unix://");
+}
+
+static bool show(cel__redis_url *url, const char *scheme)
+{
+    cel__buf buf = {0};
+
+    if (url->host)
+        cel__buf_addf(&buf, strchr(url->host, ':') ? "%s://[%s]:%d/%lld" : "%s://%s:%d/%lld",
+                      scheme, url->host, url->port, (long long)url->db);
+    else
+        cel__buf_addf(&buf, "%s://%s?virtual_host=%lld", scheme, url->socket_path,
+                      (long long)url->db);
+    url->shown = cel__buf_detach(&buf, NULL);
+    return url->shown;
+}
+
+/* A socket's path lost the slash at its front when the URL was parsed. */
+static char *absolute(const char *path)
+{
+    cel__buf buf = {0};
+
+    if (path[0] != '/')
+        cel__buf_add_byte(&buf, '/');
+    cel__buf_add_str(&buf, path);
+    return cel__buf_detach(&buf, NULL);
+}
+
+static const char *socket_db(const cel_url *url)
+{
+    const char *db = cel__url_param(url, "virtual_host");
+
+    if (!db)
+        db = cel__url_param(url, "db");
+    return db && db[0] == '/' ? db + 1 : db;
+}
+
+static cel_code convert(cel__redis_url *out, const cel_url *url, cel_error *err)
+{
+    bool is_socket = strcmp(url->scheme, "redis") != 0;
+    const char *password = url->password ? url->password : cel__url_param(url, "password");
+    bool whole;
+
+    if (!read_db(&out->db, is_socket ? socket_db(url) : url->path))
+        return cel_error_set(err, CEL_ECONFIG, "%s://: the database is no number", url->scheme);
+    if (!read_timeout(&out->timeout_ms, cel__url_param(url, "socket_timeout")))
+        return cel_error_set(err, CEL_ECONFIG, "%s://: socket_timeout is no time in seconds",
+                             url->scheme);
+    if (is_socket && (!url->path || !*url->path))
+        return cel_error_set(err, CEL_ECONFIG, "%s://: the socket's path is missing",
+                             url->scheme);
+    out->port = url->port ? url->port : DEFAULT_PORT;
+    if (is_socket)
+        out->socket_path = absolute(url->path);
+    else
+        out->host = cel__strdup(url->host ? url->host : "localhost");
+    out->user = cel__strdup(url->user && *url->user ? url->user : NULL);
+    out->password = cel__strdup(password && *password ? password : NULL);
+    whole = (out->socket_path || out->host) && show(out, url->scheme) &&
+            (out->user || !url->user || !*url->user) &&
+            (out->password || !password || !*password);
+    return whole ? CEL_OK : cel_error_set(err, CEL_ENOMEM, "no memory for a URL");
+}
+
+cel_code cel__redis_url_read(cel__redis_url *out, const char *text, cel_error *err)
+{
+    cel__redis_url read = {0};
+    cel_url url;
+    cel_code code = cel__url_parse(&url, cel__view(text), err);
+
+    if (code != CEL_OK)
+        return code;
+    code = check_scheme(url.scheme, err);
+    if (code == CEL_OK)
+        code = convert(&read, &url, err);
+    cel__url_done(&url);
+    if (code == CEL_OK)
+        *out = read;
+    else
+        cel__redis_url_done(&read);
+    return code;
+}
