@@ -6,6 +6,9 @@
 static const cel_broker_ops *const brokers[] = {
     &cel__sqlite_broker_ops,
     &cel__memory_broker_ops,
+#ifdef CEL_HAVE_AMQP
+    &cel__amqp_broker_ops,
+#endif
 };
 
 /* Whether the comma-separated list has the name. */

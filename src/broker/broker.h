@@ -129,5 +129,6 @@ cel_code cel__broker_open(cel_broker **out, const cel_broker_options *options, c
 
 extern const cel_broker_ops cel__memory_broker_ops;
 extern const cel_broker_ops cel__sqlite_broker_ops;
+extern const cel_broker_ops cel__amqp_broker_ops; /* built with librabbitmq only: CEL_HAVE_AMQP */
 
 #endif

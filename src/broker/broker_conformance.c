@@ -229,6 +229,20 @@ static const cel_queue_info *info_of(test_side *side, const char *queue)
     return fix->infos ? &fix->info : NULL;
 }
 
+static bool lacks(unsigned what)
+{
+    return (subject->lacks & what) != 0;
+}
+
+/* Compares a count of cel_queue_info, if the broker can tell it. */
+static void assert_count(int64_t got, int64_t want)
+{
+    if (lacks(CEL_LACKS_COUNTS))
+        assert_int_equal(got, -1);
+    else
+        assert_int_equal(got, want);
+}
+
 /* ---- the contract ---- */
 
 static void what_is_published_is_delivered_as_it_was(void **state)
@@ -292,6 +306,8 @@ static void messages_come_by_priority_then_in_order(void **state)
     test_side side;
 
     (void)state;
+    if (lacks(CEL_LACKS_PRIORITY))
+        skip();
     start(&fix, &side);
     publish(&side, "q", "none-1");
     cel_message message = message_of("q", "five-1");
@@ -351,7 +367,7 @@ static void no_more_than_the_window_are_out(void **state)
     consume(&side, "q", NULL, 3);
     wait_held(&side, 3);
     assert_int_equal(info_of(&side, "q")->ready, 4);
-    assert_int_equal(info_of(&side, "q")->unsettled, 3);
+    assert_count(info_of(&side, "q")->unsettled, 3);
     assert_int_equal(side.held_count, 3);
     ack_one(&side);
     wait_held(&side, 3);
@@ -377,7 +393,7 @@ static void a_waiting_consumer_is_woken_by_a_message(void **state)
     open_side(&fix, &other);
     consume(&side, "q", NULL, 1);
     while (!info_of(&other, "q") || fix.info.consumers != 1)
-        run_once(&fix);
+        uv_run(&fix.loop, UV_RUN_NOWAIT); /* nothing tells: it must be asked again */
     publish(&other, "q", "wake");
     wait_held(&side, 1);
     assert_true(body_is(side.held[0], "wake"));
@@ -393,6 +409,8 @@ static void several_queues_are_served_fairly(void **state)
     size_t second = 0;
 
     (void)state;
+    if (lacks(CEL_LACKS_FAIRNESS))
+        skip();
     start(&fix, &side);
     for (int i = 0; i < 50; i++)
         publish(&side, "busy", "x");
@@ -427,7 +445,7 @@ static void a_message_waits_for_its_eta_in_the_broker(void **state)
     message.eta_ms = now_ms + 3600000;
     publish_message(&side, &message);
     wait_pending(&fix);
-    assert_int_equal(info_of(&side, "q")->delayed, 2);
+    assert_count(info_of(&side, "q")->delayed, 2);
     consume(&side, "q", NULL, 10);
     publish(&side, "q", "now");
     wait_held(&side, 1);
@@ -435,7 +453,7 @@ static void a_message_waits_for_its_eta_in_the_broker(void **state)
     wait_held(&side, 2);
     assert_true(body_is(side.held[1], "later"));
     assert_true(cel__clock_wall_ms(cel__clock_system()) >= now_ms + 150);
-    assert_int_equal(info_of(&side, "q")->delayed, 1);
+    assert_count(info_of(&side, "q")->delayed, 1);
     /* an earlier one that is published while the timer runs is not overlooked */
     message = message_of("q", "sooner");
     message.eta_ms = cel__clock_wall_ms(cel__clock_system()) + 50;
@@ -459,18 +477,21 @@ static void requeue_counts_and_release_does_not(void **state)
     fix.pending++;
     side.broker->ops->release(pop(&side), confirmed, &fix);
     wait_held(&side, 1);
-    assert_int_equal(side.held[0]->attempt, CEL_ATTEMPT_NEW);
-    assert_int_equal(side.held[0]->deliveries, 1);
-    assert_int_equal(side.broker->ops->accept(side.held[0], NULL), CEL_OK);
+    if (!lacks(CEL_LACKS_RELEASE)) {
+        assert_int_equal(side.held[0]->attempt, CEL_ATTEMPT_NEW);
+        assert_int_equal(side.held[0]->deliveries, 1);
+    }
+    if (!lacks(CEL_LACKS_ACCEPTED))
+        assert_int_equal(side.broker->ops->accept(side.held[0], NULL), CEL_OK);
     side.broker->ops->reject(pop(&side), true, NULL, NULL);
     wait_held(&side, 1);
     assert_int_equal(side.held[0]->attempt, CEL_ATTEMPT_AGAIN);
-    assert_int_equal(side.held[0]->deliveries, 2);
+    assert_int_equal(side.held[0]->deliveries, lacks(CEL_LACKS_RELEASE) ? 0 : 2);
     fix.pending++;
     side.broker->ops->reject(pop(&side), false, confirmed, &fix);
     wait_pending(&fix);
     assert_int_equal(info_of(&side, "q")->ready, 0);
-    assert_int_equal(info_of(&side, "q")->unsettled, 0);
+    assert_count(info_of(&side, "q")->unsettled, 0);
     stop(&fix, &side);
 }
 
@@ -487,14 +508,17 @@ static void what_a_closed_broker_had_out_comes_back(void **state)
     wait_pending(&fix);
     consume(&side, "q", NULL, 2);
     wait_held(&side, 2);
+    bool back = !lacks(CEL_LACKS_ACCEPTED);
     assert_int_equal(side.broker->ops->accept(side.held[0], NULL), CEL_OK);
     close_side(&side);
     consume(&other, "q", NULL, 2);
-    wait_held(&other, 2);
-    assert_true(body_is(other.held[0], "accepted"));
-    assert_int_equal(other.held[0]->attempt, CEL_ATTEMPT_ACCEPTED);
-    assert_true(body_is(other.held[1], "untouched"));
-    assert_int_equal(other.held[1]->attempt, CEL_ATTEMPT_AGAIN);
+    wait_held(&other, back ? 2 : 1);
+    if (back) {
+        assert_true(body_is(other.held[0], "accepted"));
+        assert_int_equal(other.held[0]->attempt, CEL_ATTEMPT_ACCEPTED);
+    }
+    assert_true(body_is(other.held[back], "untouched"));
+    assert_int_equal(other.held[back]->attempt, CEL_ATTEMPT_AGAIN);
     ack_held(&other);
     stop(&fix, &other);
 }
@@ -522,7 +546,7 @@ static void nothing_is_delivered_after_cancel(void **state)
     ack_held(&side);
     consume(&other, "q", NULL, 100);
     wait_held(&other, 15);
-    for (size_t i = 0; i < 15; i++)
+    for (size_t i = 0; i < 15 && !lacks(CEL_LACKS_RELEASE); i++)
         assert_int_equal(other.held[i]->attempt, CEL_ATTEMPT_NEW);
     ack_held(&other);
     close_side(&other);
@@ -561,10 +585,10 @@ static void purge_deletes_what_is_ready_or_delayed(void **state)
     assert_int_equal(side.broker->ops->purge(side.broker, CEL_VIEW("q"), counted, &fix, NULL),
                      CEL_OK);
     wait_pending(&fix);
-    assert_int_equal(fix.last_count, side.broker->ops->native_eta ? 4 : 3);
-    assert_int_equal(info_of(&side, "kept")->ready, 1);
-    assert_int_equal(info_of(&side, "kept")->delayed, 1);
-    assert_int_equal(info_of(&side, "q")->unsettled, 1);
+    assert_int_equal(fix.last_count, 4);
+    assert_int_equal(info_of(&side, "kept")->ready, side.broker->ops->native_eta ? 1 : 2);
+    assert_count(info_of(&side, "kept")->delayed, 1);
+    assert_count(info_of(&side, "q")->unsettled, 1);
     fix.pending++;
     assert_int_equal(
         side.broker->ops->purge(side.broker, CEL_VIEW("never heard of"), counted, &fix, NULL),

@@ -13,5 +13,5 @@ static void fresh_url(char *url, size_t size)
 int main(void)
 {
     return cel__broker_conformance(
-        &(cel_broker_conformance){"memory broker", fresh_url, false});
+        &(cel_broker_conformance){"memory broker", fresh_url, false, 0});
 }

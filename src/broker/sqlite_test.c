@@ -633,7 +633,7 @@ int main(void)
         threaded = round == 1;
         failed += cel__broker_conformance(&(cel_broker_conformance){
             threaded ? "sqlite broker, threaded" : "sqlite broker, inline", fresh_url,
-            threaded});
+            threaded, 0});
         failed += cmocka_run_group_tests_name(threaded ? "sqlite, threaded" : "sqlite, inline",
                                               tests, NULL, NULL);
     }

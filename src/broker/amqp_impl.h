@@ -1,0 +1,272 @@
+/* amqp_impl.h - what the files of the AMQP broker share; for them alone.
+ *
+ * Two threads: the *loop* (broker.h's side, amqp.c) and the *link*, a thread per broker that
+ * owns the connection (amqp_link.c drives, amqp_conn.c connects, amqp_recv.c receives,
+ * amqp_send.c publishes). They exchange *nodes*, embedded in what they are about, through two
+ * lists under one mutex: commands to the link, events to the loop. A node is in one list at a
+ * time. Fields say whose they are; what is not marked is set before the other thread sees it. */
+#ifndef CEL_BROKER_AMQP_IMPL_H
+#define CEL_BROKER_AMQP_IMPL_H
+
+#include <amqp.h>
+#include <amqp_framing.h>
+#include <pthread.h>
+
+#include "broker/amqp_url.h"
+#include "broker/broker.h"
+#include "core/buf.h"
+
+typedef struct amqp_broker amqp_broker;
+typedef struct amqp_link amqp_link;
+
+typedef enum amqp_kind {
+    AMQP_PUBLISH, /* command and event: an amqp_batch */
+    AMQP_CONSUME, /* command: an amqp_consumer */
+    AMQP_CANCEL,  /* command: an amqp_consumer; event: it is cancelled and none is out */
+    AMQP_STOPPED, /* event: an amqp_consumer receives nothing any more */
+    AMQP_ACCEPT,  /* command: an amqp_delivery */
+    AMQP_SETTLE,  /* command and event: an amqp_delivery */
+    AMQP_DELIVER, /* event: an amqp_delivery */
+    AMQP_ASK,     /* command and event: an amqp_question */
+    AMQP_STATE,   /* event: an amqp_news */
+    AMQP_CLOSE,   /* command and event: the broker */
+} amqp_kind;
+
+typedef struct amqp_node {
+    struct amqp_node *next;
+    amqp_kind kind;
+    void *owner;
+} amqp_node;
+
+typedef struct amqp_list {
+    amqp_node *first, *last;
+} amqp_list;
+
+typedef enum amqp_verdict {
+    AMQP_OPEN, /* not settled */
+    AMQP_ACKED,
+    AMQP_DROPPED,
+    AMQP_REQUEUED,
+} amqp_verdict;
+
+typedef struct amqp_consumer amqp_consumer;
+
+/* A received message. The loop frees it once it is settled and its views have been seen. */
+typedef struct amqp_delivery {
+    cel_delivery base; /* its views point into bytes */
+    amqp_node accept, node;
+    struct amqp_delivery *prev, *next;         /* loop: all that are handed over or held back */
+    struct amqp_delivery *tag_prev, *tag_next; /* link: unsettled ones of a consumer, by tag */
+    amqp_consumer *consumer;                   /* outlives it: freed when none is out */
+    uint64_t tag;
+    uint64_t epoch;                  /* of the channel it came from */
+    amqp_verdict verdict;            /* loop until the command is sent, then the link */
+    amqp_verdict mark;               /* link: to be sent in this flush */
+    bool linked;                     /* link: among the consumer's unsettled */
+    bool sent;                       /* link: settled on the wire */
+    struct amqp_delivery *mark_next; /* link; loop while it is held back */
+    cel_broker_cb cb;
+    void *user;
+    cel_code code; /* of the settlement */
+    bool out;      /* loop: handed over, takes room of the window */
+    bool accepted; /* loop */
+    char bytes[];
+} amqp_delivery;
+
+/* Messages that are published and confirmed together. */
+typedef struct amqp_batch {
+    amqp_node node;
+    struct amqp_batch *prev, *later; /* link: waiting, or sent and not confirmed */
+    cel_broker_cb cb;
+    void *user;
+    cel_error err; /* code CEL_OK: confirmed */
+    size_t count, left;
+    size_t sent;             /* link: how many have been sent */
+    size_t low;              /* link: all before it are answered */
+    uint64_t first_seq;      /* link: the first one's confirm tag */
+    unsigned char *answered; /* one for each */
+    cel_message *messages;   /* views point into bytes */
+    char bytes[];
+} amqp_batch;
+
+typedef struct amqp_question {
+    amqp_node node;
+    void (*purged)(void *user, int64_t count, const cel_error *err);
+    void (*listed)(void *user, const cel_queue_info *info, const cel_error *err);
+    void *user;
+    cel_error err;
+    bool found;
+    int64_t count, consumers;
+    size_t name_len;
+    char name[];
+} amqp_question;
+
+typedef struct amqp_news {
+    amqp_node node;
+    amqp_consumer *consumer; /* NULL: for all */
+    cel_code code;
+    cel_error err;
+} amqp_news;
+
+/* How a consumer's window is kept, see amqp_link.c. */
+struct amqp_consumer {
+    amqp_node node, stopped_node;
+    amqp_broker *broker;
+    cel_consumer_options options; /* its queues point into `names` */
+    cel_view *queues;             /* owned, with the names */
+    char *names;
+    /* loop */
+    struct amqp_consumer *prev, *next;
+    amqp_delivery *held_back; /* came when the window was full */
+    size_t out, accepted;
+    size_t live; /* deliveries that point here */
+    bool cancelled;
+    bool link_done; /* the link knows it no more */
+    void (*done)(void *user);
+    void *done_user;
+    /* under the mutex */
+    size_t target;  /* how many RabbitMQ may have out unacknowledged; the loop's to write */
+    uint64_t epoch; /* of its channel; 0: there is none; the link's to write */
+    /* link */
+    struct amqp_consumer *link_prev, *link_next;
+    amqp_delivery *unsettled; /* by tag */
+    amqp_delivery *marked;
+    uint16_t channel;    /* its number, whether open or not */
+    bool open;           /* the channel */
+    unsigned generation; /* in the consumer tags */
+    size_t wanted;       /* the target of this turn */
+    size_t qos;          /* what RabbitMQ was told */
+    bool active;         /* consuming on this connection */
+    bool per_consumer;   /* qos counts each queue by itself */
+    bool stopping;       /* to be told stopped when the cancels are answered */
+    bool stopped;        /* that was told */
+    size_t cancels;      /* not answered yet */
+    int64_t retry_ms;    /* when to try again what was refused; 0: at once */
+    unsigned refusals;
+};
+
+/* A message whose frames are coming in, one per channel. */
+typedef struct amqp_incoming {
+    bool busy, returned, redelivered;
+    uint64_t tag;
+    size_t left; /* bytes of the body to come */
+    amqp_delivery *delivery;
+    amqp_consumer *consumer;
+    size_t queue;
+    char *at; /* where the body goes on */
+    size_t exchange_len, key_len, reply_len;
+    char exchange[256], key[256], reply[256];
+} amqp_incoming;
+
+#define AMQP_CH_PUBLISH  1
+#define AMQP_CH_ADMIN    2
+#define AMQP_CH_CONSUMER 3
+#define AMQP_CHANNELS    64 /* consumers of one broker, and the two above */
+
+struct amqp_link {
+    amqp_broker *broker;
+    cel_amqp_server *servers;
+    size_t server_count, server;  /* the one in use */
+    amqp_connection_state_t conn; /* NULL: not connected */
+    uint64_t epochs;              /* counts channels of consumers */
+    unsigned version;             /* the server's major version; 0: unknown */
+    bool publish_open, admin_open;
+    bool blocked;    /* the server takes no messages now */
+    bool broken;     /* something failed: to be closed at the end of the turn */
+    cel_error error; /* why */
+    bool outage;     /* consumers were told of one */
+    unsigned tries;
+    int64_t next_try_ms;
+    uint64_t next_seq;
+    amqp_batch *waiting, *unconfirmed; /* lists, in order */
+    amqp_batch *sending; /* the last of unconfirmed, if not all of it is sent; else NULL */
+    amqp_consumer *consumers;
+    struct amqp_known *known; /* queues declared on this connection */
+    amqp_incoming incoming[AMQP_CHANNELS];
+    amqp_pool_t pool;
+    cel__buf scratch;
+    bool closing;
+    int64_t closing_until_ms;
+    unsigned random;
+};
+
+struct amqp_broker {
+    cel_broker base;
+    const cel_clock *clock;
+    const cel_log *log;
+    char *node; /* owned; shown in the server's list of connections */
+    /* loop */
+    uv_async_t async;
+    amqp_consumer *consumers; /* not cancelled */
+    amqp_consumer *leaving;   /* cancelled, some are still out */
+    amqp_delivery *deliveries;
+    bool closing;
+    void (*closed)(void *user);
+    void *closed_user;
+    /* shared */
+    pthread_mutex_t mutex;
+    pthread_cond_t opened_cond;
+    amqp_list commands, events;
+    bool opened;     /* the first attempt to connect has ended */
+    cel_error first; /* how */
+    int wake_fd;
+    bool woken; /* wake_fd has been written */
+    amqp_node close_node;
+    pthread_t thread;
+    amqp_link link;
+};
+
+/* ---- amqp.c: any thread ---- */
+void cel__amqp_push(amqp_list *list, amqp_node *node, amqp_kind kind, void *owner);
+amqp_node *cel__amqp_pop(amqp_list *list);
+/* Hands an event to the loop. */
+void cel__amqp_event(amqp_broker *broker, amqp_node *node, amqp_kind kind, void *owner);
+
+/* ---- amqp_conn.c: link ---- */
+/* Tries the servers once, from the one in use on. CEL_ECONN, or CEL_ECONFIG where the server
+ * refuses the login or the virtual host. */
+cel_code cel__amqp_connect(amqp_link *link, cel_error *err);
+/* Closes the connection, politely if it is not broken. */
+void cel__amqp_disconnect(amqp_link *link);
+/* Notes that the connection is of no use any more; the first reason counts. */
+void cel__amqp_break(amqp_link *link, cel_code code, const char *fmt, ...) CEL_PRINTF(3, 4);
+/* Notes what a librabbitmq function returned; true if it was success. */
+bool cel__amqp_ok(amqp_link *link, int status);
+/* Reads the reply of the last RPC on `channel`. Where the server closed the channel, answers and
+ * sets *closed. CEL_ENOENT (404), CEL_ECONFIG (403), CEL_EBUSY (405), CEL_EINVAL (others),
+ * CEL_ECONN (the connection is broken, too). */
+cel_code cel__amqp_reply(amqp_link *link, uint16_t channel, bool *closed, cel_error *err);
+cel_code cel__amqp_channel_error(cel_error *err, uint16_t code, amqp_bytes_t text);
+cel_code cel__amqp_open_channel(amqp_link *link, uint16_t channel, cel_error *err);
+/* Declares what Celery declares for a queue, once per connection. A queue that exists with other
+ * arguments is taken as it is; *foreign tells (may be NULL). */
+cel_code cel__amqp_declare(amqp_link *link, cel_view queue, bool *foreign, cel_error *err);
+void cel__amqp_forget(amqp_link *link, cel_view queue);
+void cel__amqp_ask(amqp_link *link, amqp_question *question);
+
+/* ---- amqp_recv.c: link ---- */
+/* Handles the frames that are there; true if there may be more. */
+bool cel__amqp_receive(amqp_link *link);
+void cel__amqp_drop_incoming(amqp_link *link);
+
+/* ---- amqp_send.c: link ---- */
+/* Sends some of what waits; true if there is more. */
+bool cel__amqp_send_waiting(amqp_link *link);
+void cel__amqp_confirmed(amqp_link *link, uint64_t tag, bool multiple, bool nack);
+void cel__amqp_returned(amqp_link *link,
+                        const amqp_incoming *incoming,
+                        cel_view correlation_id);
+/* The channel was closed: fails what is not confirmed. */
+void cel__amqp_fail_unconfirmed(amqp_link *link, const cel_error *err);
+void cel__amqp_fail_waiting(amqp_link *link, const cel_error *err);
+
+/* ---- amqp_link.c ---- */
+void *cel__amqp_run(void *link); /* the thread */
+amqp_consumer *cel__amqp_consumer_of(amqp_link *link, uint16_t channel);
+/* Its channel was closed by the server. */
+void cel__amqp_consumer_closed(amqp_link *link, amqp_consumer *consumer, const cel_error *err);
+/* The server cancelled it: its queue is gone. */
+void cel__amqp_consumer_dropped(amqp_link *link, amqp_consumer *consumer, cel_view tag);
+void cel__amqp_cancel_answered(amqp_link *link, amqp_consumer *consumer);
+
+#endif
