@@ -79,21 +79,23 @@ static cel_code load_config(cel_config *config, const cel_app_options *o, cel_er
 
 /* ---- URLs ---- */
 
-/* A broker URL may be several servers to fail over to, joined with ';': the first is used. */
-static char *first_server(const char *text)
-{
-    const char *end = strchr(text, ';');
-
-    if (end && strstr(end, "://"))
-        return cel__memdup(text, (size_t)(end - text));
-    return cel__strdup(text);
-}
-
 static bool has_scheme(const char *url, const char *scheme)
 {
     size_t len = strlen(scheme);
 
     return strncmp(url, scheme, len) == 0 && (url[len] == ':' || url[len] == '\0');
+}
+
+/* A broker URL may be several servers to fail over to, joined with ';': AMQP gets all, another broker the first. */
+static char *servers_of(const char *text)
+{
+    const char *end = strchr(text, ';');
+    bool lists = has_scheme(text, "amqp") || has_scheme(text, "amqps") || has_scheme(text, "pyamqp") ||
+                 has_scheme(text, "librabbitmq");
+
+    if (end && strstr(end, "://") && !lists)
+        return cel__memdup(text, (size_t)(end - text));
+    return cel__strdup(text);
 }
 
 static cel_code choose_urls(cel_app *app, cel_error *err)
@@ -104,7 +106,7 @@ static cel_code choose_urls(cel_app *app, cel_error *err)
     cel_code code = CEL_OK;
 
     if (configured && configured[0]) {
-        app->broker_url = first_server(configured);
+        app->broker_url = servers_of(configured);
     } else {
         code = cel__default_url(&url, err);
         if (code == CEL_OK)

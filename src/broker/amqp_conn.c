@@ -311,8 +311,10 @@ cel_code cel__amqp_connect(amqp_link *link, cel_error *err)
             return CEL_OK;
         link->broken = true;
         cel__amqp_disconnect(link);
+        /* A password with a '/' in it, not quoted, ends up there. */
+        bool odd = strchr(server->vhost, '@') != NULL;
         cel_error_set(err, code, "%s://%.60s:%d/%.60s: %s", server->tls ? "amqps" : "amqp",
-                      server->host, server->port, server->vhost, why.message);
+                      server->host, server->port, odd ? "..." : server->vhost, why.message);
         link->server = (link->server + 1) % link->server_count;
     }
     return code;

@@ -348,6 +348,13 @@ static void on_broker_state(void *user, cel_code code, const cel_error *err)
 {
     cel_worker *worker = user;
 
+    if (code == CEL_ECONFIG) { /* it may not consume: no other try will help */
+        cel__worker_break(worker, err);
+        return;
+    }
+    /* What has not begun is delivered again when the broker is back: it must not run twice. */
+    if (code == CEL_ECONN)
+        cel__strategy_release_all(worker);
     if (code == CEL_OK)
         cel__worker_log(worker, CEL_LOG_INFO, "the broker is reachable again");
     else

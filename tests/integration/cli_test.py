@@ -136,10 +136,11 @@ class ConfigurationTest(support.Case):
         self.assertNotIn("hunter2", text)
 
     def test_a_url_that_is_refused_is_not_shown_with_its_password(self):
-        for url in ("sqlite://u:s3cret@h/x", "sqlite:///x.db?password=s3cret", "amqp://u:s3cret@h//", "u:s3cret@h"):
+        for url in ("sqlite://u:s3cret@h/x", "sqlite:///x.db?password=s3cret", "amqp://u:s3cret@127.0.0.1:1//",
+                    "amqp://u:5/s3cret@h//", "u:s3cret@h"):
             with self.subTest(url=url):
                 done = self.run_command("-b", url, "list", "queues", bare=True)
-                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertIn(done.returncode, (1, 69), done.stderr)  # 69: nobody answers there
                 self.assertNotIn("s3cret", done.stdout + done.stderr)
 
     def test_with_nothing_configured_the_database_is_in_the_working_directory(self):

@@ -1,0 +1,253 @@
+"""RabbitMQ as broker: workers and clients of ours, and of Python's Celery in both directions, on a private server."""
+import json
+import os
+import subprocess
+import sys
+import time
+import unittest
+
+import support
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "tools"))
+import rabbitmq  # noqa: E402  pylint: disable=wrong-import-position
+
+SERVER = None
+
+
+def setUpModule():
+    global SERVER  # pylint: disable=global-statement
+    try:
+        SERVER = rabbitmq.Server()
+    except rabbitmq.Missing as missing:
+        raise unittest.SkipTest(str(missing)) from None
+
+
+def tearDownModule():
+    if SERVER is not None:
+        SERVER.close()
+
+
+# What Python's worker runs, and Python's client calls.
+PROJECT = '''
+import os
+from celery import Celery
+
+app = Celery("project", broker=os.environ["TEST_BROKER"], backend=os.environ.get("TEST_BACKEND", "disabled://"))
+app.conf.task_default_queue = os.environ.get("TEST_QUEUE", "celery")
+app.conf.broker_connection_retry = False
+
+
+@app.task(name="py.add")
+def add(x, y):
+    return x + y
+
+
+@app.task(name="py.note")
+def note(text):
+    with open(os.environ["TEST_NOTES"], "a", encoding="utf-8") as file:
+        file.write(text + "\\n")
+    return text
+
+
+@app.task(name="py.request", bind=True)
+def request(self, *args, **kwargs):
+    info = self.request
+    with open(os.environ["TEST_NOTES"], "a", encoding="utf-8") as file:
+        file.write(repr([info.id, list(args), kwargs, info.retries, info.root_id, info.headers and info.headers.get("custom"),
+                         info.delivery_info["routing_key"], info.eta is not None]) + "\\n")
+
+
+@app.task(name="py.fail")
+def fail(text):
+    raise ValueError(text)
+'''
+
+
+class AmqpCase(support.Case):
+    """A virtual host's worth of empty queues for each test, results in SQLite."""
+    hosts = iter(range(40))
+
+    def setUp(self):
+        super().setUp()
+        self.broker = SERVER.url(f"t{next(AmqpCase.hosts)}")
+        self.backend = "sqlite:///" + self.db + "?synchronous=off"
+
+    def globals(self):
+        return ["-b", self.broker, "--result-backend", self.backend] + (["-A", self.tasks] if self.module else [])
+
+    def ready(self, queue="celery"):
+        """How many messages wait in a queue; -1 if there is none."""
+        found = json.loads(self.good("list", "queues", "--json", env={"CELERY_TASK_DEFAULT_QUEUE": queue}))
+        return found[0]["ready"] if found else -1
+
+
+class WorkerTest(AmqpCase):
+    def test_a_task_is_run_and_its_message_gone(self):
+        worker = self.worker("-c", "2")
+        task_id = self.call("test.add", 2, 3)
+        self.assertEqual(self.result(task_id), "5")
+        worker.expect(rf"Task test\.add\[{task_id}\] succeeded in ")
+        self.assertEqual(worker.stop(), 0)
+        self.assertEqual(self.ready(), 0)
+        self.assertNotRegex(worker.text, r"ERROR|CRITICAL|WARNING")
+
+    def test_messages_wait_in_the_server_until_a_worker_comes(self):
+        ids = [self.call("test.add", n, 1) for n in range(3)]
+        self.assertEqual(self.ready(), 3)
+        self.worker("-c", "2")
+        self.assertEqual([self.result(task_id) for task_id in ids], ["1", "2", "3"])
+
+    def test_purge_deletes_what_waits(self):
+        for n in range(3):
+            self.call("test.add", n, 1)
+        self.assertIn("Purged 3 messages", self.good("purge", "-f"))
+        self.assertEqual(self.ready(), 0)
+
+    def test_a_countdown_is_kept(self):
+        self.worker("-c", "1")
+        began = time.monotonic()
+        task_id = self.call("test.add", 1, 1, options=["--countdown", "1"])
+        self.assertEqual(self.result(task_id), "2")
+        self.assertGreaterEqual(time.monotonic() - began, 1)
+
+    def test_the_server_dies_and_comes_back(self):
+        worker = self.worker("-c", "2")
+        self.assertEqual(self.result(self.call("test.add", 1, 1)), "2")
+        waiting = self.call("test.add", 2, 2, options=["--queue", "later"])
+        SERVER.kill()
+        worker.expect(r"the broker is out of reach, trying again: ")
+        done = self.run_command("call", "test.add", "--args", "[1, 1]")
+        self.assertEqual(done.returncode, 69, done.stderr)
+        self.assertIn("Connection refused", done.stderr)
+        SERVER.start()
+        worker.expect(r"the broker is reachable again")
+        self.assertEqual(self.result(self.call("test.add", 3, 3)), "6")
+        self.assertEqual(worker.stop(), 0)
+        self.worker("-c", "1", "-Q", "later")
+        self.assertEqual(self.result(waiting), "4")  # it was on the server's disk
+
+    def test_a_wrong_password_ends_the_worker_and_is_not_shown(self):
+        self.broker = SERVER.url("%2F", login="guest:topsecret")
+        worker = self.worker(wait=False)
+        self.assertNotEqual(worker.wait(), 0)
+        self.assertIn("ACCESS_REFUSED", worker.text)
+        self.assertNotIn("topsecret", worker.text)
+
+    def test_a_list_of_servers_is_tried_in_turn(self):
+        self.broker = "amqp://127.0.0.1:1//;" + self.broker
+        self.worker("-c", "1")
+        self.assertEqual(self.result(self.call("test.add", 2, 2)), "4")
+
+
+class PythonCase(AmqpCase):
+    def setUp(self):
+        super().setUp()
+        if subprocess.run([sys.executable, "-c", "import celery, kombu, amqp"], stderr=subprocess.DEVNULL, check=False).returncode:
+            self.skipTest("Python's Celery is not installed (package python3-celery)")
+        self.write("project.py", PROJECT)
+        self.env.update(TEST_BROKER=self.broker, TEST_NOTES=self.path("notes"), PYTHONDONTWRITEBYTECODE="1")
+
+    def python(self, code):
+        done = subprocess.run([sys.executable, "-c", "from project import *\n" + code], cwd=self.dir, env=self.env, text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=support.TIMEOUT, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout.split()
+
+    def python_worker(self):
+        process = support.Process([sys.executable, "-m", "celery", "-A", "project", "worker", "-P", "solo", "-l", "info", "-n",
+                                   "py@test", "--without-gossip", "--without-mingle", "--without-heartbeat"], self.dir,
+                                  {**self.env, "C_FORCE_ROOT": "1"})
+        self._processes.append(process)
+        process.expect(r" ready\.$")
+        return process
+
+
+class PythonClientTest(PythonCase):
+    """Python sends, we run."""
+
+    def test_tasks_of_pythons_client_are_run(self):
+        worker = self.worker("-c", "2")
+        ids = self.python("for n in range(5): print(app.send_task('test.add', (n, 10), headers={'custom': [1, None, {'a': 1.5}]}).id)")
+        self.assertEqual([self.result(task_id) for task_id in ids], ["10", "11", "12", "13", "14"])
+        self.assertEqual(worker.stop(), 0)
+
+    def test_an_eta_and_an_expiry_of_python_are_kept(self):
+        self.worker("-c", "1")
+        began = time.monotonic()
+        ids = self.python("print(app.send_task('test.add', (1, 1), countdown=1, expires=100).id)")
+        self.assertEqual(self.result(ids[0]), "2")
+        self.assertGreaterEqual(time.monotonic() - began, 1)
+
+    def test_a_chain_and_a_group_of_python_are_run(self):
+        self.worker("-c", "2")
+        ids = self.python("from celery import chain, group, signature as s\n"
+                          "r = chain(s('test.add', (1, 2), app=app), s('test.add', (10,), app=app)).apply_async(); print(r.id)\n"
+                          "g = group(s('test.add', (n, n), app=app) for n in range(3)).apply_async(); print(*[x.id for x in g])")
+        self.assertEqual([self.result(task_id) for task_id in ids], ["13", "0", "2", "4"])
+
+    def test_compressed_messages_of_python_are_read(self):
+        self.worker("-c", "1")
+        ids = self.python("print(app.send_task('test.add', (4, 5), compression='zlib').id)")
+        self.assertEqual(self.result(ids[0]), "9")
+
+    def test_both_declare_the_same_queue(self):
+        self.call("test.add", 1, 1)
+        self.python("app.send_task('test.add', (2, 2))")
+        self.assertEqual(self.ready(), 2)
+
+
+class PythonWorkerTest(PythonCase):
+    """We send, Python runs."""
+    module = False
+
+    def call(self, task, *args, options=(), **kwargs):
+        return self.good("call", task, "--args", json.dumps(args), "--kwargs", json.dumps(kwargs), *options).strip()
+
+    def test_our_tasks_are_run_by_pythons_worker(self):
+        worker = self.python_worker()
+        task_id = self.call("py.request", 1, "zwei", None, options=["--countdown", "0.5"], key={"a": [1.5, True]})
+        worker.expect(rf"Task py\.request\[{task_id}\] succeeded")
+        line = eval(self.wait_for_lines("notes", 1)[0])  # pylint: disable=eval-used
+        self.assertEqual(line, [task_id, [1, "zwei", None], {"key": {"a": [1.5, True]}}, 0, task_id, None, "celery", True])
+
+    def test_twenty_tasks_arrive_once_each(self):
+        self.python_worker()
+        for n in range(20):
+            self.call("py.note", f"note {n}")
+        self.assertEqual(sorted(self.wait_for_lines("notes", 20)), sorted(f"note {n}" for n in range(20)))
+
+    def test_results_of_python_in_files_are_pythons_own(self):
+        self.env["TEST_BACKEND"] = "file://" + self.dir
+        worker = self.python_worker()
+        task_id = self.call("py.add", 20, 22)
+        worker.expect(rf"Task py\.add\[{task_id}\] succeeded in .*: 42")
+        self.assertEqual(self.python(f"print(app.AsyncResult('{task_id}').get(timeout=20))"), ["42"])
+        failing = self.call("py.fail", "oh")
+        worker.expect(rf"Task py\.fail\[{failing}\] raised unexpected: ")
+        worker.expect(r"^ValueError: oh$")
+
+
+class HotwordsTest(AmqpCase):
+    def test_the_ranking_is_right_over_rabbitmq(self):
+        self.tasks = support.path_of("HOTWORDS_MODULE")
+        client, sample = support.path_of("HOTWORDS_CLIENT"), support.path_of("HOTWORDS_SAMPLE")
+        self.env = {key: value for key, value in self.env.items() if not key.startswith("HOTWORDS_")}
+        process = support.Process([client, "-b", self.broker, "--result-backend", self.backend, "--json", "--data", sample],
+                                  self.dir, self.env)
+        self._processes.append(process)
+        process.expect(r"^job \S+: 4 parts sent to the queue celery_test$")
+        self.assertEqual(self.ready("celery_test"), 4)
+        worker = self.worker("-c", "4", "-Q", "celery_test", name="celery_test")
+        self.assertEqual(process.wait(), 0, process.text)
+        with open(os.path.join(sample, "expected.json"), encoding="utf-8") as file:
+            expected = json.load(file)
+        model = json.loads("\n".join(process.stdout))
+        for got, want in zip(model["partitions"] + [model["merged"]], expected["partitions"] + [expected["merged"]]):
+            self.assertEqual({key: value for key, value in got.items() if key != "bad_records"}, want)
+        self.assertEqual(worker.stop(), 0)
+        self.assertEqual(self.ready("celery_test"), 0)
+        self.assertNotRegex(worker.text, r"ERROR|CRITICAL|WARNING")
+
+
+if __name__ == "__main__":
+    support.main()
