@@ -50,6 +50,19 @@ struct cel_delivery {
 /* Called when a settlement or a publish is confirmed. `err` is NULL if code is CEL_OK. */
 typedef void (*cel_broker_cb)(void *user, cel_code code, const cel_error *err);
 
+/* How a queue is declared. Views live as long as the broker. */
+typedef struct cel_queue_decl {
+    cel_view exchange;       /* empty: bound to nothing but the default exchange, and (as kombu does) a direct one of the queue's name */
+    cel_view exchange_type;  /* "direct", "topic", "fanout", "headers" */
+    cel_view routing_key;    /* of the binding */
+    bool durable;
+    bool auto_delete;
+    bool exclusive;
+    bool passive;            /* it must be there: nothing is declared ("no_declare") */
+    int max_priority;        /* x-max-priority; -1: none */
+    cel_view arguments;      /* JSON object of further arguments; absent: none */
+} cel_queue_decl;
+
 typedef struct cel_broker_options {
     const char *url;         /* copied */
     uv_loop_t *loop;         /* borrowed until closed */
@@ -58,12 +71,18 @@ typedef struct cel_broker_options {
     bool threaded;           /* disk work may use a thread of its own (workers); false: on the loop (clients) */
     const char *node;        /* node name, shown to operators beside what is leased; copied; may be NULL */
     int64_t lease_ms;        /* 0: the broker's default */
+    /* How the queue is declared; false: as one that nobody described (durable, direct). From any thread. May be NULL. Brokers
+     * that know no exchanges take from it what they have. */
+    bool (*describe)(const void *user, cel_view queue, cel_queue_decl *out);
+    const void *describe_user;
 } cel_broker_options;
 
 typedef struct cel_consumer_options {
     const cel_view *queues;  /* copied */
     size_t queue_count;
     size_t window;           /* how many deliveries may be out unsettled; changed by ops->set_window; 0: none for now */
+    bool reply;              /* the queues are this consumer's own: exclusive, transient, gone when it ends (AMQP) or soon after;
+                              * made anew after an outage, without what was in them */
     /* Hands over one delivery. Several may come in one turn. */
     void (*on_delivery)(void *user, cel_delivery *delivery);
     /* An outage began (code, err), or ended (CEL_OK, NULL). Deliveries out at that time may be redelivered elsewhere. */

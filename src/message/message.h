@@ -29,6 +29,8 @@ typedef struct cel_message {
     int64_t
         eta_ms;    /* wall time before which nobody wants it; 0: now. From the headers' `eta`: a
                           * broker that can delay keeps it, another delivers at once. */
+    bool existing; /* to be published to a queue that is somebody else's (a reply queue): it is
+                    * not declared, and CEL_ENOENT says that it is gone */
     cel_view task; /* the header `task`, for brokers that keep it beside; may be absent */
 } cel_message;
 
