@@ -53,7 +53,8 @@ def definitions():
 
 
 class Server:
-    def __init__(self):
+    def __init__(self, machine="+S 1:1 +sbwt none"):
+        """`machine`: arguments of the Erlang machine; by default it takes one core and does not spin."""
         if not os.path.exists(SERVER):
             raise Missing("RabbitMQ is not installed (package rabbitmq-server)")
         self.dir = tempfile.mkdtemp(prefix="celeriac-rabbit-")
@@ -72,7 +73,7 @@ class Server:
             RABBITMQ_NODE_PORT=str(self.port), RABBITMQ_MNESIA_BASE=self.path("mnesia"),
             RABBITMQ_LOG_BASE=self.path("log"), RABBITMQ_CONFIG_FILE=self.path("rabbitmq.conf"),
             RABBITMQ_CONF_ENV_FILE=self.path("none"), RABBITMQ_ENABLED_PLUGINS_FILE=self.path("enabled_plugins"),
-            RABBITMQ_PID_FILE=self.path("rabbit.pid"), RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 1:1 +sbwt none")
+            RABBITMQ_PID_FILE=self.path("rabbit.pid"), RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=machine)
         try:
             self.epmd = subprocess.Popen(["epmd", "-port", str(epmd)], env=self.env, stdin=subprocess.DEVNULL,
                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
