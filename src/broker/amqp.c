@@ -201,13 +201,19 @@ static void hand_over(amqp_delivery *delivery)
     delivery->consumer->options.on_delivery(delivery->consumer->options.user, &delivery->base);
 }
 
+/* A reply queue's only consumer keeps what it cannot hand over. */
+static bool is_unwanted(const amqp_consumer *consumer)
+{
+    return consumer->cancelled || (consumer->target == 0 && !consumer->options.reply);
+}
+
 static void take_delivery(amqp_broker *broker, amqp_delivery *delivery)
 {
     amqp_consumer *consumer = delivery->consumer;
 
     DL_APPEND(broker->deliveries, delivery);
     consumer->live++;
-    if (consumer->cancelled || consumer->target == 0) {
+    if (is_unwanted(consumer)) {
         settle(delivery, AMQP_REQUEUED, NULL, NULL);
     } else if (consumer->held_back || consumer->out >= consumer->options.window) {
         LL_APPEND2(consumer->held_back, delivery, mark_next);
@@ -233,7 +239,7 @@ static void serve_held_back(amqp_broker *broker)
     DL_FOREACH_SAFE(broker->consumers, consumer, next)
     {
         /* A callback may cancel this consumer, or the next: begin again then. */
-        while (consumer->held_back && consumer->target == 0)
+        while (consumer->held_back && is_unwanted(consumer))
             settle(take_held_back(consumer), AMQP_REQUEUED, NULL, NULL);
         if (consumer->held_back && consumer->out < consumer->options.window) {
             hand_over(take_held_back(consumer));

@@ -446,6 +446,19 @@ static bool is_reserved(cel_view name)
     return name.len >= 4 && memcmp(name.ptr, "amq.", 4) == 0;
 }
 
+cel_code cel__amqp_declare_reply(amqp_link *link, cel_view queue, cel_error *err)
+{
+    cel_code code = need_admin(link, err);
+
+    if (code != CEL_OK)
+        return code;
+    amqp_queue_declare(link->conn, AMQP_CH_ADMIN, as_bytes(queue), 0, 0, 1, 1,
+                       amqp_empty_table);
+    code = admin_reply(link, err);
+    amqp_maybe_release_buffers_on_channel(link->conn, AMQP_CH_ADMIN);
+    return code;
+}
+
 cel_code cel__amqp_declare(amqp_link *link, cel_view queue, bool *foreign, cel_error *err)
 {
     struct amqp_known *known;

@@ -241,6 +241,9 @@ cel_code cel__amqp_open_channel(amqp_link *link, uint16_t channel, cel_error *er
 /* Declares what Celery declares for a queue, once per connection. A queue that exists with other
  * arguments is taken as it is; *foreign tells (may be NULL). */
 cel_code cel__amqp_declare(amqp_link *link, cel_view queue, bool *foreign, cel_error *err);
+/* A queue of this connection alone that ends with its consumer: RabbitMQ 4.3 takes no other
+ * transient ones. */
+cel_code cel__amqp_declare_reply(amqp_link *link, cel_view queue, cel_error *err);
 void cel__amqp_forget(amqp_link *link, cel_view queue);
 void cel__amqp_ask(amqp_link *link, amqp_question *question);
 

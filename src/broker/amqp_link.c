@@ -14,7 +14,8 @@
  * Windows: on RabbitMQ before 4 a channel's basic.qos with global=true holds at once and for all
  * its consumers together: it is sent whenever the target changes noticeably. Later servers and
  * quorum queues know only qos per consumer, fixed when it begins: then consuming is begun anew
- * when the target has doubled or halved. A target of 0 cancels, as 0 means "no limit" to AMQP.
+ * when the target has doubled or halved. A target of 0 cancels, as 0 means "no limit" to AMQP
+ * (but not of a reply queue, which would be gone with its consumer).
  *
  * Acknowledgements: those at the front of the channel's unsettled deliveries go out as one with
  * multiple=true, others one by one. */
@@ -100,10 +101,10 @@ static void forget_channel(amqp_link *link, amqp_consumer *consumer)
 
 static void send_qos(amqp_link *link, amqp_consumer *consumer)
 {
-    amqp_basic_qos_t qos = {.prefetch_count = (uint16_t)consumer->wanted,
-                            .global = !consumer->per_consumer};
+    amqp_basic_qos_t qos = {.global = !consumer->per_consumer};
 
-    consumer->qos = consumer->wanted;
+    consumer->qos = consumer->wanted > 0 ? consumer->wanted : 1;
+    qos.prefetch_count = (uint16_t)consumer->qos;
     cel__amqp_ok(link,
                  amqp_send_method(link->conn, consumer->channel, AMQP_BASIC_QOS_METHOD, &qos));
 }
@@ -149,7 +150,9 @@ static cel_code prepare(amqp_link *link, amqp_consumer *consumer, cel_error *err
     cel_code code = CEL_OK;
 
     for (size_t i = 0; code == CEL_OK && i < consumer->options.queue_count; i++) {
-        code = cel__amqp_declare(link, consumer->options.queues[i], &foreign, err);
+        code = consumer->options.reply
+                   ? cel__amqp_declare_reply(link, consumer->options.queues[i], err)
+                   : cel__amqp_declare(link, consumer->options.queues[i], &foreign, err);
         any = any || foreign;
     }
     if (code == CEL_OK && !consumer->open) {
@@ -222,9 +225,15 @@ static bool is_noticeable(size_t a, size_t b)
     return more - less > less / 8;
 }
 
+/* A reply queue ends with its consumer: it is consumed until nobody wants it any more. */
+static bool is_kept(const amqp_consumer *consumer)
+{
+    return consumer->options.reply && !consumer->stopping;
+}
+
 static void narrow_window(amqp_link *link, amqp_consumer *consumer)
 {
-    if (!consumer->active || link->broken)
+    if (!consumer->active || link->broken || is_kept(consumer))
         return;
     if (consumer->wanted == 0)
         send_cancels(link, consumer);
@@ -238,9 +247,11 @@ static void widen_window(amqp_link *link, amqp_consumer *consumer)
     if (link->broken)
         return;
     if (!consumer->active) {
-        if (consumer->wanted > 0 && consumer->cancels == 0 &&
+        if ((consumer->wanted > 0 || is_kept(consumer)) && consumer->cancels == 0 &&
             now_ms(link) >= consumer->retry_ms)
             start_consuming(link, consumer);
+    } else if (is_kept(consumer)) {
+        return;
     } else if (!consumer->per_consumer) {
         if (consumer->wanted > consumer->qos && is_noticeable(consumer->wanted, consumer->qos))
             send_qos(link, consumer);
@@ -464,6 +475,8 @@ static void run_commands(amqp_link *link)
     {
         if (is_up(link) && consumer->channel < AMQP_CHANNELS && !consumer->stopping)
             widen_window(link, consumer);
+        if (is_up(link) && consumer->stopping)
+            narrow_window(link, consumer);
         end_consumer(link, consumer);
     }
 }

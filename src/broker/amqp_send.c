@@ -125,7 +125,7 @@ static cel_code send_one(amqp_link *link, const cel_message *message, cel_error 
     amqp_basic_properties_t properties;
     cel_code code = CEL_OK;
 
-    if (message->exchange.len == 0)
+    if (message->exchange.len == 0 && !message->existing)
         code = cel__amqp_declare(link, message->routing_key, NULL, err);
     if (code == CEL_OK)
         code = load_properties(link, &properties, message, err);
@@ -216,8 +216,9 @@ void cel__amqp_returned(amqp_link *link, const amqp_incoming *incoming, cel_view
     cel_view key = {incoming->key, incoming->key_len};
     cel_view exchange = {incoming->exchange, incoming->exchange_len};
     amqp_batch *batch;
-    cel_error err;
+    cel_error err, gone;
 
+    cel_error_set(&gone, CEL_ENOENT, "the reply queue '%.*s' is gone", CEL_VIEW_ARG(key));
     cel_error_set(&err, CEL_ENOENT,
                   "no queue takes a message for exchange '%.*s', routing key '%.*s': %.*s",
                   CEL_VIEW_ARG(exchange), CEL_VIEW_ARG(key), (int)incoming->reply_len,
@@ -232,7 +233,7 @@ void cel__amqp_returned(amqp_link *link, const amqp_incoming *incoming, cel_view
             if (!batch->answered[i] && cel__view_eq(message->routing_key, key) &&
                 cel__view_eq(message->exchange, exchange) &&
                 cel__view_eq(message->correlation_id, correlation_id)) {
-                set_error(batch, &err, batch->count > 1);
+                set_error(batch, message->existing ? &gone : &err, batch->count > 1);
                 return;
             }
         }

@@ -152,6 +152,21 @@ static void on_delivery(void *user, cel_delivery *delivery)
     side->held[side->held_count++] = delivery;
 }
 
+static void consume_replies(test_side *side, const char *queue, size_t window)
+{
+    cel_view name = cel__view(queue);
+    cel_error err = {0};
+    cel_consumer_options options = {.queues = &name,
+                                    .queue_count = 1,
+                                    .window = window,
+                                    .reply = true,
+                                    .on_delivery = on_delivery,
+                                    .user = side};
+
+    if (side->broker->ops->consume(&side->consumer, side->broker, &options, &err) != CEL_OK)
+        fail_msg("consume: %s", err.message);
+}
+
 static void consume(test_side *side, const char *queue, const char *second, size_t window)
 {
     cel_view queues[2] = {cel__view(queue), cel__view(second)};
@@ -633,6 +648,125 @@ static void a_message_for_no_queue_is_refused(void **state)
     stop(&fix, &side);
 }
 
+static void cancel(test_side *side)
+{
+    bool done = false;
+
+    side->broker->ops->cancel(side->consumer, set_true, &done);
+    side->cancelled = true;
+    while (!done)
+        run_once(side->fix);
+}
+
+static cel_message reply_of(const char *queue, const char *body)
+{
+    cel_message message = message_of(queue, body);
+
+    message.existing = true;
+    message.correlation_id = CEL_VIEW("the request's");
+    message.delivery_mode = 1;
+    return message;
+}
+
+static void reply(test_side *side, const char *queue, const char *body)
+{
+    cel_message message = reply_of(queue, body);
+
+    publish_message(side, &message);
+    wait_pending(side->fix);
+}
+
+static void a_reply_queue_takes_replies_and_ends_with_its_consumer(void **state)
+{
+    fixture fix;
+    test_side side, other;
+
+    (void)state;
+    start(&fix, &side);
+    open_side(&fix, &other);
+    reply(&other, "replies", "too early");
+    assert_int_equal(fix.last_code, CEL_ENOENT);
+    assert_null(info_of(&side, "replies"));
+    consume_replies(&side, "replies", 1);
+    do
+        reply(&other, "replies", "one"); /* consuming begins soon */
+    while (fix.last_code == CEL_ENOENT);
+    assert_int_equal(fix.last_code, CEL_OK);
+    wait_held(&side, 1);
+    assert_true(body_is(side.held[0], "one"));
+    assert_true(cel__view_is(side.held[0]->message.correlation_id, "the request's"));
+    assert_true(cel__view_is(side.held[0]->queue, "replies"));
+    /* Its window may close and open again. */
+    side.broker->ops->set_window(side.consumer, 0);
+    ack_held(&side);
+    reply(&other, "replies", "two");
+    assert_int_equal(fix.last_code, CEL_OK);
+    assert_int_equal(side.held_count, 0);
+    side.broker->ops->set_window(side.consumer, 2);
+    wait_held(&side, 1);
+    assert_true(body_is(side.held[0], "two"));
+    ack_held(&side);
+    cancel(&side);
+    reply(&other, "replies", "too late");
+    assert_int_equal(fix.last_code, CEL_ENOENT);
+    assert_null(info_of(&other, "replies"));
+    close_side(&other);
+    stop(&fix, &side);
+}
+
+static void replies_nobody_took_end_with_their_queue(void **state)
+{
+    fixture fix;
+    test_side side, other;
+
+    (void)state;
+    start(&fix, &side);
+    open_side(&fix, &other);
+    consume_replies(&side, "replies", 1);
+    do
+        reply(&other, "replies", "out");
+    while (fix.last_code == CEL_ENOENT);
+    reply(&other, "replies", "left");
+    wait_held(&side, 1);
+    cancel(&side);
+    fix.pending++;
+    side.broker->ops->release(pop(&side), confirmed, &fix); /* it has nowhere to go */
+    wait_pending(&fix);
+    side.cancelled = false;
+    do /* AMQP ends the queue when the consumer's channel is closed */
+        reply(&other, "replies", "to nobody");
+    while (fix.last_code == CEL_OK);
+    consume_replies(&side, "replies", 9);
+    do
+        reply(&other, "replies", "fresh");
+    while (fix.last_code == CEL_ENOENT);
+    wait_held(&side, 1);
+    assert_true(body_is(side.held[0], "fresh"));
+    ack_held(&side);
+    close_side(&other);
+    stop(&fix, &side);
+}
+
+static void a_batch_with_a_reply_to_nobody_is_an_error(void **state)
+{
+    fixture fix;
+    test_side side;
+    cel_error err = {0};
+
+    (void)state;
+    start(&fix, &side);
+    cel_message messages[2] = {reply_of("nobody", "x"), message_of("q", "y")};
+    fix.pending++;
+    assert_int_equal(side.broker->ops->publish(side.broker, messages, 2, confirmed, &fix, &err),
+                     CEL_OK);
+    wait_pending(&fix);
+    assert_int_equal(fix.last_code, CEL_ENOENT);
+    publish(&side, "q", "z");
+    wait_pending(&fix);
+    assert_int_equal(fix.last_code, CEL_OK);
+    stop(&fix, &side);
+}
+
 int cel__broker_conformance(const cel_broker_conformance *which)
 {
     const struct CMUnitTest tests[] = {
@@ -650,6 +784,9 @@ int cel__broker_conformance(const cel_broker_conformance *which)
         cmocka_unit_test(purge_deletes_what_is_ready_or_delayed),
         cmocka_unit_test(close_confirms_what_was_published),
         cmocka_unit_test(a_message_for_no_queue_is_refused),
+        cmocka_unit_test(a_reply_queue_takes_replies_and_ends_with_its_consumer),
+        cmocka_unit_test(replies_nobody_took_end_with_their_queue),
+        cmocka_unit_test(a_batch_with_a_reply_to_nobody_is_an_error),
     };
 
     subject = which;

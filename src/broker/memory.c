@@ -40,6 +40,8 @@ typedef struct memory_queue {
     memory_delivery *ready;   /* by priority, then number */
     memory_delivery *waiting; /* by eta_ms */
     int64_t ready_count, waiting_count, out_count, consumers;
+    bool reply; /* lives as long as it has a consumer */
+    bool gone;  /* out of the hub's list; freed when nothing is out */
 } memory_queue;
 
 struct memory_hub {
@@ -61,6 +63,7 @@ typedef struct memory_note {
     void *user;
     int64_t count;
     cel_code code;
+    const char *why;          /* static; with a code */
     memory_delivery *settled; /* freed afterwards */
     memory_consumer *canceled;
     cel_queue_info *infos; /* owned, with the names */
@@ -184,9 +187,54 @@ static void move_due(memory_hub *hub, int64_t now_ms)
     }
 }
 
+/* Of a reply queue without a consumer nothing stays but what is out. */
+static void drop_queue(memory_queue *queue)
+{
+    if (!queue->gone || queue->out_count > 0)
+        return;
+    cel__free(queue->name);
+    cel__free(queue);
+}
+
+static int64_t drop_all(memory_delivery **list)
+{
+    int64_t count = 0;
+
+    while (*list) {
+        memory_delivery *message = *list;
+        DL_DELETE(*list, message);
+        cel__free(message);
+        count++;
+    }
+    return count;
+}
+
+static void leave_queue(memory_hub *hub, memory_queue *queue)
+{
+    queue->consumers--;
+    if (!queue->reply || queue->consumers > 0)
+        return;
+    queue->gone = true;
+    LL_DELETE(hub->queues, queue);
+    drop_all(&queue->ready);
+    drop_all(&queue->waiting);
+    drop_queue(queue);
+}
+
+static void take_out(memory_queue *queue)
+{
+    queue->out_count--;
+    drop_queue(queue);
+}
+
 /* Back into its queue; counted unless it was never started. */
 static void put_back(memory_delivery *message, bool counted, bool lost)
 {
+    if (message->queue->gone) {
+        take_out(message->queue);
+        cel__free(message);
+        return;
+    }
     message->deliveries += counted;
     message->lost = lost;
     message->accepted = false;
@@ -208,7 +256,7 @@ static void tell(memory_note *note)
     cel_error err = {0};
 
     if (note->code != CEL_OK)
-        cel_error_set(&err, note->code, "the broker was closed");
+        cel_error_set(&err, note->code, "%s", note->why);
     const cel_error *why = note->code != CEL_OK ? &err : NULL;
     if (note->cb)
         note->cb(note->user, note->code, why);
@@ -384,11 +432,8 @@ static cel_code check_queue(cel_view name, cel_error *err)
     return CEL_OK;
 }
 
-static cel_code copy_messages(memory_broker *broker,
-                              memory_delivery **list,
-                              const cel_message *messages,
-                              size_t count,
-                              cel_error *err)
+static cel_code
+copy_messages(memory_delivery **list, const cel_message *messages, size_t count, cel_error *err)
 {
     for (size_t i = 0; i < count; i++) {
         cel_code code = check_queue(messages[i].routing_key, err);
@@ -398,11 +443,23 @@ static cel_code copy_messages(memory_broker *broker,
         if (!copy)
             return cel_error_set(err, CEL_ENOMEM, "no memory for a message");
         DL_APPEND(*list, copy);
-        pthread_mutex_lock(&mutex);
-        copy->queue = make_queue(broker->hub, messages[i].routing_key);
-        pthread_mutex_unlock(&mutex);
-        if (!copy->queue)
-            return cel_error_set(err, CEL_ENOMEM, "no memory for a queue");
+    }
+    return CEL_OK;
+}
+
+/* All or none; the mutex is held. */
+static cel_code find_places(memory_broker *broker, memory_delivery *list)
+{
+    memory_delivery *message;
+
+    DL_FOREACH(list, message)
+    {
+        cel_view name = message->base.queue;
+        bool existing = message->base.message.existing;
+        message->queue =
+            existing ? find_queue(broker->hub, name) : make_queue(broker->hub, name);
+        if (!message->queue)
+            return existing ? CEL_ENOENT : CEL_ENOMEM;
     }
     return CEL_OK;
 }
@@ -418,7 +475,7 @@ static cel_code memory_publish(cel_broker *base,
     memory_delivery *list = NULL, *message, *next;
     int64_t now_ms = cel__clock_wall_ms(broker->clock);
     memory_note *done = cel__calloc(1, sizeof *done);
-    cel_code code = done ? copy_messages(broker, &list, messages, count, err)
+    cel_code code = done ? copy_messages(&list, messages, count, err)
                          : cel_error_set(err, CEL_ENOMEM, "no memory for a message");
 
     if (code != CEL_OK) {
@@ -429,6 +486,13 @@ static cel_code memory_publish(cel_broker *base,
     done->cb = cb;
     done->user = user;
     pthread_mutex_lock(&mutex);
+    done->code = find_places(broker, list);
+    if (done->code != CEL_OK) {
+        free_messages(list);
+        list = NULL;
+        done->why =
+            done->code == CEL_ENOENT ? "the reply queue is gone" : "no memory for a queue";
+    }
     DL_FOREACH_SAFE(list, message, next)
     {
         message->number = ++broker->hub->number;
@@ -465,8 +529,11 @@ static cel_code memory_consume(cel_consumer **out,
     for (size_t i = 0; code == CEL_OK && i < options->queue_count; i++) {
         code = check_queue(options->queues[i], err);
         pthread_mutex_lock(&mutex);
+        bool fresh = code == CEL_OK && !find_queue(broker->hub, options->queues[i]);
         consumer->queues[i] =
             code == CEL_OK ? make_queue(broker->hub, options->queues[i]) : NULL;
+        if (consumer->queues[i] && fresh)
+            consumer->queues[i]->reply = options->reply;
         pthread_mutex_unlock(&mutex);
         if (code == CEL_OK && !consumer->queues[i])
             code = cel_error_set(err, CEL_ENOMEM, "no memory for a queue");
@@ -496,7 +563,7 @@ static void stop_consumer(memory_consumer *consumer)
 
     DL_DELETE(broker->consumers, consumer);
     for (size_t i = 0; i < consumer->options.queue_count; i++)
-        consumer->queues[i]->consumers--;
+        leave_queue(broker->hub, consumer->queues[i]);
     DL_FOREACH(broker->deliveries, message)
     {
         if (message->consumer == consumer)
@@ -558,7 +625,7 @@ static void settle(memory_delivery *message, settle_kind kind, cel_broker_cb cb,
         note->user = user;
     }
     if (kind == SETTLE_ACK) {
-        message->queue->out_count--;
+        take_out(message->queue);
         if (note)
             note->settled = message; /* its views live until the callback */
         else
@@ -590,19 +657,6 @@ static void memory_release(cel_delivery *base, cel_broker_cb cb, void *user)
 
 /* ---- purge and list ---- */
 
-static int64_t drop_all(memory_delivery **list)
-{
-    int64_t count = 0;
-
-    while (*list) {
-        memory_delivery *message = *list;
-        DL_DELETE(*list, message);
-        cel__free(message);
-        count++;
-    }
-    return count;
-}
-
 static cel_code memory_purge(cel_broker *base,
                              cel_view name,
                              void (*cb)(void *user, int64_t count, const cel_error *err),
@@ -630,7 +684,6 @@ static cel_code memory_purge(cel_broker *base,
     return CEL_OK;
 }
 
-/* Queues live as long as the hub, so that a view of the name will do. */
 static cel_code
 memory_queues(cel_broker *base,
               cel_view name,
@@ -641,22 +694,27 @@ memory_queues(cel_broker *base,
     memory_broker *broker = (memory_broker *)base;
     memory_note *note = cel__calloc(1, sizeof *note);
     memory_queue *queue;
-    size_t count;
+    size_t count = 0, bytes = 1;
 
     pthread_mutex_lock(&mutex);
-    LL_COUNT(broker->hub->queues, queue, count);
+    LL_FOREACH(broker->hub->queues, queue)
+    {
+        count++;
+        bytes += strlen(queue->name);
+    }
     if (note)
-        note->infos = cel__calloc(count, sizeof *note->infos);
+        note->infos = cel__calloc(1, count * sizeof *note->infos + bytes);
     if (!note || !note->infos) {
         pthread_mutex_unlock(&mutex);
         cel__free(note);
         return cel_error_set(err, CEL_ENOMEM, "no memory for a list of queues");
     }
+    char *at = (char *)(note->infos + count);
     LL_FOREACH(broker->hub->queues, queue)
     {
         if (!name.ptr || cel__view_is(name, queue->name))
             note->infos[note->info_count++] =
-                (cel_queue_info){cel__view(queue->name), queue->ready_count,
+                (cel_queue_info){copy_text(&at, cel__view(queue->name)), queue->ready_count,
                                  queue->waiting_count, queue->out_count, queue->consumers};
     }
     note->listed = cb;

@@ -79,6 +79,7 @@ static publish_op *get_publish(sqlite_broker *broker, size_t count)
         publish->cap = count;
     }
     publish->count = 0;
+    publish->existing = false;
     cel__buf_reset(&publish->bytes);
     return publish;
 }
@@ -153,6 +154,8 @@ static cel_code add_message(publish_op *publish, const cel_message *message, cel
                       : message->priority > 255 ? 255
                                                 : message->priority;
     entry->eta_ms = message->eta_ms;
+    entry->existing = message->existing;
+    publish->existing |= message->existing;
     publish->count++;
     return CEL_OK;
 }

@@ -120,14 +120,58 @@ static cel_code queue_number(sqlite_broker *broker,
     queue_id *place = queue_place(broker->queue_ids, broker->queue_cap, hash, name);
     if (!place->name) {
         cel_code code = make_queue(engine, name, id, err);
-        char *copy = code == CEL_OK ? cel__memdup(name.ptr, name.len) : NULL;
+        bool keep = code == CEL_OK && *id > 0; /* a reply queue may be gone the next time */
+        char *copy = keep ? cel__memdup(name.ptr, name.len) : NULL;
         if (!copy)
-            return code == CEL_OK ? CEL_OK : code;
+            return code;
         *place = (queue_id){copy, name.len, hash, *id};
         broker->queue_count++;
     }
     *id = place->id;
     return CEL_OK;
+}
+
+/* ---- reply queues ----
+ *
+ * They have random negative numbers, so that one which is gone is never mistaken for another,
+ * and live as long as there is a consumer. What dead owners leave is swept by the next one that
+ * begins or ends. */
+
+static cel_code make_reply_queue(cel_engine *engine, cel_view name, int64_t *id, cel_error *err)
+{
+    static const char sql[] = "INSERT INTO queue(id, name) VALUES(-1 - (random() & "
+                              "0x3fffffffffffffff), ?) RETURNING id";
+    bool found = false;
+    cel_code code = find_queue(engine, name, &found, id, err);
+
+    if (code != CEL_OK || found)
+        return code;
+    sqlite3_stmt *stmt = cel__engine_stmt(engine, sql, err);
+    if (!stmt)
+        return CEL_EIO;
+    sqlite3_bind_text(stmt, 1, name.ptr, (int)name.len, SQLITE_STATIC);
+    code = cel__engine_step(engine, stmt, &found, err);
+    if (code == CEL_OK && found)
+        *id = sqlite3_column_int64(stmt, 0);
+    sqlite3_reset(stmt);
+    return code;
+}
+
+static cel_code sweep_reply_queues(cel_engine *engine, cel_error *err)
+{
+#define CEL_GONE "queue<0 AND queue NOT IN (SELECT id FROM queue WHERE id<0)"
+    static const char *const steps[] = {
+        "DELETE FROM queue WHERE id<0 AND id NOT IN (SELECT queue FROM consumer)",
+        "DELETE FROM message WHERE id IN (SELECT id FROM ready WHERE " CEL_GONE ")",
+        "DELETE FROM ready WHERE " CEL_GONE,
+    };
+    cel_code code = CEL_OK;
+
+    for (size_t i = 0; code == CEL_OK && i < sizeof steps / sizeof *steps; i++) {
+        sqlite3_stmt *stmt = cel__engine_stmt(engine, steps[i], err);
+        code = stmt ? run_stmt(engine, stmt, err) : CEL_EIO;
+    }
+    return code;
 }
 
 /* ---- publish ---- */
@@ -193,6 +237,24 @@ static cel_code insert_message(cel_engine *engine,
     return code == CEL_OK ? place_message(engine, queue, entry->priority, due_ms, err) : code;
 }
 
+/* Before anything is written, so that the failure costs the others nothing. */
+static cel_code check_existing(cel_engine *engine, const publish_op *publish, cel_error *err)
+{
+    for (size_t i = 0; i < publish->count; i++) {
+        cel_view name = text_of(publish, publish->entries[i].queue);
+        bool found = true;
+        int64_t id;
+        cel_code code =
+            publish->entries[i].existing ? find_queue(engine, name, &found, &id, err) : CEL_OK;
+        if (code != CEL_OK)
+            return code;
+        if (!found)
+            return cel_error_set(err, CEL_ENOENT, "the reply queue '%.*s' is gone",
+                                 CEL_VIEW_ARG(name));
+    }
+    return CEL_OK;
+}
+
 cel_code cel__sqlite_publish_run(cel_engine_op *op, cel_engine *engine)
 {
     publish_op *publish = (publish_op *)op;
@@ -201,6 +263,8 @@ cel_code cel__sqlite_publish_run(cel_engine_op *op, cel_engine *engine)
     uint64_t hash = 0;
     int64_t queue = 0;
 
+    if (publish->existing && check_existing(engine, publish, &op->err) != CEL_OK)
+        return op->err.code;
     for (size_t i = 0; i < publish->count; i++) {
         const publish_entry *entry = publish->entries + i;
         cel_view next = text_of(publish, entry->queue);
@@ -289,20 +353,21 @@ static cel_code register_consumer(cel_engine *engine, claim_op *claim, cel_error
 {
     static const char sql[] = "INSERT INTO consumer(owner, queue) VALUES(?,?)";
     sqlite_consumer *consumer = claim->consumer;
+    bool reply = consumer->options.reply;
+    cel_code code = reply ? sweep_reply_queues(engine, err) : CEL_OK;
 
-    for (size_t i = 0; i < consumer->options.queue_count; i++) {
+    for (size_t i = 0; code == CEL_OK && i < consumer->options.queue_count; i++) {
         consumer_queue *queue = consumer->queues + i;
+        cel_view name = {queue->name, queue->len};
         int64_t id;
-        cel_code code =
-            queue_number(consumer->broker, engine, (cel_view){queue->name, queue->len},
-                         queue->hash, &id, err);
+        code = reply ? make_reply_queue(engine, name, &id, err)
+                     : queue_number(consumer->broker, engine, name, queue->hash, &id, err);
         if (code == CEL_OK)
             code = run_id(engine, sql, claim->owner, id, err);
-        if (code != CEL_OK)
-            return code;
-        queue->row = sqlite3_last_insert_rowid(cel__engine_db(engine));
+        if (code == CEL_OK)
+            queue->row = sqlite3_last_insert_rowid(cel__engine_db(engine));
     }
-    return CEL_OK;
+    return code;
 }
 
 /* Messages without a place were put into the file by hand. Each is looked at once. */
@@ -424,6 +489,7 @@ new_delivery(claim_op *claim, const consumer_queue *queue, sqlite3_stmt *stmt, s
                                                                   : CEL_ATTEMPT_NEW;
     delivery->settle.broker = claim->base.broker;
     delivery->consumer = claim->consumer;
+    delivery->reply = claim->consumer->options.reply;
     delivery->id = sqlite3_column_int64(stmt, COL_ID);
     delivery->owner = claim->owner;
     delivery->queue_hash = queue->hash;
@@ -615,7 +681,7 @@ cel_code cel__sqlite_cancel_run(cel_engine_op *op, cel_engine *engine)
         if (code != CEL_OK)
             return code;
     }
-    return CEL_OK;
+    return consumer->options.reply ? sweep_reply_queues(engine, &op->err) : CEL_OK;
 }
 
 /* ---- settle ---- */
@@ -647,6 +713,8 @@ cel_code cel__sqlite_settle_run(cel_engine_op *op, cel_engine *engine)
                       &op->err);
     if (code == CEL_OK)
         code = run_id(engine, make_ready, delivery->id, 0, &op->err);
+    if (code == CEL_OK && delivery->reply)
+        code = sweep_reply_queues(engine, &op->err);
     if (code == CEL_OK)
         cel__engine_ring(engine, CEL_EVENT_QUEUE, delivery->queue_hash);
     return code;

@@ -40,7 +40,8 @@ typedef struct publish_text {
 
 typedef struct publish_entry {
     publish_text queue, task, properties, headers, body;
-    bool text; /* the body is UTF-8 */
+    bool text;     /* the body is UTF-8 */
+    bool existing; /* its queue must be there */
     int priority;
     int64_t eta_ms;
 } publish_entry;
@@ -49,6 +50,7 @@ typedef struct publish_op {
     sqlite_op base;
     publish_entry *entries; /* owned; room for cap */
     size_t count, cap;
+    bool existing; /* one of them is */
     cel__buf bytes;
     struct publish_op *next_spare;
 } publish_op;
@@ -112,6 +114,7 @@ struct sqlite_delivery {
     settle_kind kind;
     bool settled; /* given back by the holder */
     bool waits;   /* in broker->to_return */
+    bool reply;   /* of a reply queue */
     bool nobodys; /* its settle's callback is our own: a failure gives it to the retry timer */
     sqlite_consumer *consumer;    /* NULL: canceled meanwhile */
     sqlite_delivery *prev, *next; /* in broker->deliveries; while claimed, next only */
