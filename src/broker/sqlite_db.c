@@ -163,7 +163,7 @@ static cel_code sweep_reply_queues(cel_engine *engine, cel_error *err)
     static const char *const steps[] = {
         "DELETE FROM queue WHERE id<0 AND id NOT IN (SELECT queue FROM consumer)",
         "DELETE FROM message WHERE id IN (SELECT id FROM ready WHERE " CEL_GONE ")",
-        "DELETE FROM ready WHERE " CEL_GONE,
+        ("DELETE FROM ready WHERE " CEL_GONE),
     };
     cel_code code = CEL_OK;
 
