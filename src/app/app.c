@@ -9,6 +9,7 @@
 
 #include "app/builtins.h"
 #include "app/client.h"
+#include "app/declare.h"
 #include "celeriac/task.h"
 #include "core/buf.h"
 #include "core/id.h"
@@ -194,6 +195,7 @@ cel_code cel_app_new(cel_app **out, const cel_app_options *options, cel_error *e
     if (!app)
         return cel_error_set(err, CEL_ENOMEM, "no memory for an app");
     pthread_mutex_init(&app->client_lock, NULL);
+    pthread_mutex_init(&app->declare_lock, NULL);
     code = fill_app(app, &o, err);
     if (code == CEL_OK)
         *out = app;
@@ -211,6 +213,8 @@ void cel_app_free(cel_app *app)
         cel__client_free(app->client);
     cel__registry_free(app->registry);
     cel__config_free(app->config);
+    cel__declarations_free(app->declarations);
+    pthread_mutex_destroy(&app->declare_lock);
     pthread_mutex_destroy(&app->client_lock);
     cel__free(app->broker_url);
     cel__free(app->backend_url);

@@ -15,6 +15,7 @@
 #include "core/log.h"
 
 struct cel_client;
+struct cel_declaration;
 
 struct cel_app {
     char *name;             /* owned */
@@ -31,6 +32,8 @@ struct cel_app {
     char *backend_url;      /* owned; NULL: results are disabled */
     char origin[96];        /* "gen<pid>@<host name>" */
     char reply_to[37];      /* a UUID, as Celery sends it */
+    pthread_mutex_t declare_lock;         /* guards `declarations` */
+    struct cel_declaration *declarations; /* owned; see declare.h */
 };
 
 /* The URLs in force: as configured, else the embedded default; views that live as long as the app. Where

@@ -16,6 +16,7 @@
 
 #include <utlist.h>
 
+#include "app/declare.h"
 #include "core/mem.h"
 
 struct cel_client {
@@ -144,6 +145,7 @@ static cel_code open_broker(cel_client *client, cel_error *err)
 
     if (client->broker)
         return CEL_OK;
+    cel__app_broker_options(app, &options);
     return cel__broker_open(&client->broker, &options, err);
 }
 

@@ -19,9 +19,11 @@
 #include <utlist.h>
 
 #include "broker/amqp_impl.h"
+#include "core/id.h"
 #include "core/mem.h"
 
-#define MAX_NAME 255
+#define MAX_NAME      255
+#define BROADCAST_LEN 42 /* "bcast." and a UUID */
 
 /* ---- nodes ---- */
 
@@ -160,6 +162,7 @@ static void free_consumer(amqp_consumer *consumer)
     if (!consumer)
         return;
     cel__free(consumer->queues);
+    cel__free(consumer->wires);
     cel__free(consumer->names);
     cel__free(consumer);
 }
@@ -201,10 +204,10 @@ static void hand_over(amqp_delivery *delivery)
     delivery->consumer->options.on_delivery(delivery->consumer->options.user, &delivery->base);
 }
 
-/* A reply queue's only consumer keeps what it cannot hand over. */
+/* Who is a queue's only consumer keeps what it cannot hand over. */
 static bool is_unwanted(const amqp_consumer *consumer)
 {
-    return consumer->cancelled || (consumer->target == 0 && !consumer->options.reply);
+    return consumer->cancelled || (consumer->target == 0 && !consumer->kept);
 }
 
 static void take_delivery(amqp_broker *broker, amqp_delivery *delivery)
@@ -266,6 +269,29 @@ static cel_code check_queue(cel_view name, cel_error *err)
     return check_name(name, "queue", err);
 }
 
+/* As Celery's Broadcast: each consumer has a queue of its own. */
+static cel_view name_wire(amqp_consumer *consumer, cel_view queue, char **at)
+{
+    const amqp_broker *broker = consumer->broker;
+    cel_queue_decl decl;
+    char uuid[37];
+
+    if (consumer->options.reply)
+        consumer->kept = true;
+    if (consumer->options.reply || !broker->describe ||
+        !broker->describe(broker->describe_user, queue, &decl))
+        return queue;
+    consumer->kept = consumer->kept || decl.auto_delete;
+    if (!decl.broadcast)
+        return queue;
+    cel__uuid4(uuid);
+    cel_view wire = {*at, BROADCAST_LEN};
+    memcpy(*at, "bcast.", 6);
+    memcpy(*at + 6, uuid, 36);
+    *at += BROADCAST_LEN;
+    return wire;
+}
+
 static cel_code
 copy_queues(amqp_consumer *consumer, const cel_consumer_options *options, cel_error *err)
 {
@@ -275,11 +301,12 @@ copy_queues(amqp_consumer *consumer, const cel_consumer_options *options, cel_er
         cel_code code = check_queue(options->queues[i], err);
         if (code != CEL_OK)
             return code;
-        bytes += options->queues[i].len;
+        bytes += options->queues[i].len + BROADCAST_LEN;
     }
+    consumer->wires = cel__calloc(options->queue_count, sizeof *consumer->wires);
     consumer->queues = cel__calloc(options->queue_count, sizeof *consumer->queues);
     consumer->names = cel__malloc(bytes);
-    if (!consumer->queues || !consumer->names)
+    if (!consumer->queues || !consumer->wires || !consumer->names)
         return cel_error_set(err, CEL_ENOMEM, "no memory for a consumer");
     char *at = consumer->names;
     for (size_t i = 0; i < options->queue_count; i++) {
@@ -287,6 +314,7 @@ copy_queues(amqp_consumer *consumer, const cel_consumer_options *options, cel_er
         memcpy(at, name.ptr, name.len);
         consumer->queues[i] = (cel_view){at, name.len};
         at += name.len;
+        consumer->wires[i] = name_wire(consumer, consumer->queues[i], &at);
     }
     return CEL_OK;
 }
@@ -740,6 +768,11 @@ static cel_code amqp_open(cel_broker **out, const cel_broker_options *options, c
     broker->base.ops = &cel__amqp_broker_ops;
     broker->clock = options->clock ? options->clock : cel__clock_system();
     broker->log = options->log;
+    broker->describe = options->describe;
+    broker->queues_of = options->queues_of;
+    broker->describe_user = options->describe_user;
+    broker->connect_timeout_ms = options->connect_timeout_ms;
+    broker->heartbeat_s = options->heartbeat_s;
     broker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     broker->node = cel__strdup(options->node ? options->node : "celeriac");
     cel_code code = broker->wake_fd < 0

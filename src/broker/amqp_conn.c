@@ -1,4 +1,4 @@
-/* amqp_conn.c - connecting to RabbitMQ, what its refusals mean, and declaring queues.
+/* amqp_conn.c - connecting to RabbitMQ, and what its refusals mean.
  *
  * Channel 1 publishes, channel 2 declares and asks, so that a refused declaration (which closes
  * its channel) harms nothing else; each consumer has a channel of its own. The calls here wait
@@ -17,24 +17,14 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include <uthash.h>
-
 #include "broker/amqp_impl.h"
 #include "core/mem.h"
 
-#define CONNECT_TIMEOUT_S 4
-#define RPC_TIMEOUT_S     15
-#define HEARTBEAT_S       30
-#define USER_TIMEOUT_MS   30000
-#define CHANNEL_MAX       2047
-#define KNOWN_MAX         10000
-
-/* A queue that was declared on this connection. */
-struct amqp_known {
-    UT_hash_handle hh;
-    bool foreign; /* exists with other arguments than ours */
-    char name[];
-};
+#define CONNECT_TIMEOUT_MS 4000
+#define RPC_TIMEOUT_S      15
+#define HEARTBEAT_MAX_S    30
+#define USER_TIMEOUT_MS    30000
+#define CHANNEL_MAX        2047
 
 /* ---- errors ---- */
 
@@ -171,6 +161,17 @@ static amqp_table_entry_t text(const char *name, const char *value)
     return entry;
 }
 
+/* The URL's, or the setting's: not too long, for a worker behind a dead connection takes nothing.
+ */
+static int heartbeat_s(const amqp_link *link, const cel_amqp_server *server)
+{
+    int seconds = server->heartbeat_s >= 0 ? server->heartbeat_s : link->broker->heartbeat_s;
+
+    if (server->heartbeat_s < 0 && (seconds == 0 || seconds > HEARTBEAT_MAX_S))
+        seconds = HEARTBEAT_MAX_S;
+    return seconds > 0 ? seconds : 0;
+}
+
 static cel_code log_in(amqp_link *link, const cel_amqp_server *server, cel_error *err)
 {
     amqp_table_entry_t capabilities[] = {
@@ -189,8 +190,9 @@ static cel_code log_in(amqp_link *link, const cel_amqp_server *server, cel_error
     properties[2].value.kind = AMQP_FIELD_KIND_TABLE;
     properties[2].value.value.table = (amqp_table_t){4, capabilities};
     amqp_rpc_reply_t reply = amqp_login_with_properties(
-        link->conn, server->vhost, CHANNEL_MAX, AMQP_DEFAULT_FRAME_SIZE, HEARTBEAT_S,
-        &(amqp_table_t){3, properties}, AMQP_SASL_METHOD_PLAIN, server->user, server->password);
+        link->conn, server->vhost, CHANNEL_MAX, AMQP_DEFAULT_FRAME_SIZE,
+        heartbeat_s(link, server), &(amqp_table_t){3, properties}, AMQP_SASL_METHOD_PLAIN,
+        server->user, server->password);
     cel_code code = read_reply(link, reply, &closed, err);
     /* An old server hangs up without a word when the password is wrong. */
     if (code == CEL_ECONN && reply.library_error == AMQP_STATUS_CONNECTION_CLOSED)
@@ -272,7 +274,10 @@ static void reset(amqp_link *link)
 
 static cel_code connect_one(amqp_link *link, const cel_amqp_server *server, cel_error *err)
 {
-    struct timeval timeout = {CONNECT_TIMEOUT_S, 0}, rpc = {RPC_TIMEOUT_S, 0};
+    int64_t ms = link->broker->connect_timeout_ms;
+    if (ms <= 0)
+        ms = CONNECT_TIMEOUT_MS;
+    struct timeval timeout = {ms / 1000, ms % 1000 * 1000}, rpc = {RPC_TIMEOUT_S, 0};
 
     reset(link);
     link->conn = amqp_new_connection();
@@ -320,20 +325,9 @@ cel_code cel__amqp_connect(amqp_link *link, cel_error *err)
     return code;
 }
 
-static void forget_all(amqp_link *link)
-{
-    struct amqp_known *known, *next;
-
-    HASH_ITER(hh, link->known, known, next)
-    {
-        HASH_DEL(link->known, known);
-        cel__free(known);
-    }
-}
-
 void cel__amqp_disconnect(amqp_link *link)
 {
-    forget_all(link);
+    cel__amqp_forget_all(link);
     if (!link->conn)
         return;
     if (!link->broken) {
@@ -349,174 +343,4 @@ cel_code cel__amqp_open_channel(amqp_link *link, uint16_t channel, cel_error *er
 {
     amqp_channel_open(link->conn, channel);
     return cel__amqp_reply(link, channel, NULL, err);
-}
-
-/* ---- declaring ---- */
-
-static cel_code need_admin(amqp_link *link, cel_error *err)
-{
-    if (link->admin_open)
-        return CEL_OK;
-    cel_code code = cel__amqp_open_channel(link, AMQP_CH_ADMIN, err);
-    link->admin_open = code == CEL_OK;
-    return code;
-}
-
-static cel_code admin_reply(amqp_link *link, cel_error *err)
-{
-    bool closed;
-    cel_code code = cel__amqp_reply(link, AMQP_CH_ADMIN, &closed, err);
-
-    if (closed)
-        link->admin_open = false;
-    return code;
-}
-
-static amqp_bytes_t as_bytes(cel_view view)
-{
-    return (amqp_bytes_t){view.len, (void *)view.ptr};
-}
-
-static cel_code
-declare_queue(amqp_link *link, cel_view name, bool passive, amqp_question *out, cel_error *err)
-{
-    cel_code code = need_admin(link, err);
-
-    if (code != CEL_OK)
-        return code;
-    const amqp_queue_declare_ok_t *ok = amqp_queue_declare(
-        link->conn, AMQP_CH_ADMIN, as_bytes(name), passive, 1, 0, 0, amqp_empty_table);
-    if (ok && out) {
-        out->found = true;
-        out->count = ok->message_count;
-        out->consumers = ok->consumer_count;
-    }
-    code = admin_reply(link, err);
-    amqp_maybe_release_buffers_on_channel(link->conn, AMQP_CH_ADMIN);
-    return code;
-}
-
-/* The exchange of the queue's name, and the binding. The default exchange delivers without
- * them, so a refusal does no harm: they are there for programs that look for them. */
-static void bind_queue(amqp_link *link, cel_view name)
-{
-    amqp_bytes_t bytes = as_bytes(name);
-    cel_error err = {0};
-
-    if (need_admin(link, &err) != CEL_OK)
-        return;
-    amqp_exchange_declare(link->conn, AMQP_CH_ADMIN, bytes, amqp_cstring_bytes("direct"), 0, 1,
-                          0, 0, amqp_empty_table);
-    if (admin_reply(link, &err) == CEL_OK) {
-        amqp_queue_bind(link->conn, AMQP_CH_ADMIN, bytes, bytes, bytes, amqp_empty_table);
-        (void)admin_reply(link, &err);
-    }
-    if (err.code != CEL_OK)
-        cel__debug(link->broker->log, "queue '%.*s' is not bound to an exchange: %s",
-                   CEL_VIEW_ARG(name), err.message);
-    amqp_maybe_release_buffers_on_channel(link->conn, AMQP_CH_ADMIN);
-}
-
-static void remember(amqp_link *link, cel_view name, bool foreign)
-{
-    struct amqp_known *known = cel__calloc(1, sizeof *known + name.len + 1);
-
-    if (!known)
-        return;
-    if (HASH_COUNT(link->known) >= KNOWN_MAX)
-        forget_all(link);
-    memcpy(known->name, name.ptr, name.len);
-    known->foreign = foreign;
-    HASH_ADD_KEYPTR(hh, link->known, known->name, name.len, known);
-}
-
-void cel__amqp_forget(amqp_link *link, cel_view queue)
-{
-    struct amqp_known *known;
-
-    HASH_FIND(hh, link->known, queue.ptr, queue.len, known);
-    if (known) {
-        HASH_DEL(link->known, known);
-        cel__free(known);
-    }
-}
-
-static bool is_reserved(cel_view name)
-{
-    return name.len >= 4 && memcmp(name.ptr, "amq.", 4) == 0;
-}
-
-cel_code cel__amqp_declare_reply(amqp_link *link, cel_view queue, cel_error *err)
-{
-    cel_code code = need_admin(link, err);
-
-    if (code != CEL_OK)
-        return code;
-    amqp_queue_declare(link->conn, AMQP_CH_ADMIN, as_bytes(queue), 0, 0, 1, 1,
-                       amqp_empty_table);
-    code = admin_reply(link, err);
-    amqp_maybe_release_buffers_on_channel(link->conn, AMQP_CH_ADMIN);
-    return code;
-}
-
-cel_code cel__amqp_declare(amqp_link *link, cel_view queue, bool *foreign, cel_error *err)
-{
-    struct amqp_known *known;
-    bool other = is_reserved(queue); /* the server's own: only looked at */
-    cel_error why = {0};
-
-    HASH_FIND(hh, link->known, queue.ptr, queue.len, known);
-    if (known) {
-        if (foreign)
-            *foreign = known->foreign;
-        return CEL_OK;
-    }
-    cel_code code = declare_queue(link, queue, other, NULL, &why);
-    if (code == CEL_EINVAL && !other && !link->broken) { /* 406 */
-        other = true;
-        cel__warning(link->broker->log,
-                     "queue '%.*s' exists with other properties, it is used as it is: %s",
-                     CEL_VIEW_ARG(queue), why.message);
-        code = declare_queue(link, queue, true, NULL, &why);
-    }
-    if (code != CEL_OK)
-        return cel_error_set(err, code, "queue '%.*s': %s", CEL_VIEW_ARG(queue), why.message);
-    if (!other)
-        bind_queue(link, queue);
-    if (link->broken)
-        return cel_error_set(err, CEL_ECONN, "%s", link->error.message);
-    remember(link, queue, other);
-    if (foreign)
-        *foreign = other;
-    return CEL_OK;
-}
-
-/* ---- asking ---- */
-
-static cel_code purge(amqp_link *link, amqp_question *question)
-{
-    cel_code code = need_admin(link, &question->err);
-
-    if (code != CEL_OK)
-        return code;
-    const amqp_queue_purge_ok_t *ok = amqp_queue_purge(
-        link->conn, AMQP_CH_ADMIN, (amqp_bytes_t){question->name_len, question->name});
-    if (ok)
-        question->count = ok->message_count;
-    code = admin_reply(link, &question->err);
-    amqp_maybe_release_buffers_on_channel(link->conn, AMQP_CH_ADMIN);
-    return code;
-}
-
-void cel__amqp_ask(amqp_link *link, amqp_question *question)
-{
-    cel_view name = {question->name, question->name_len};
-    cel_code code = question->purged
-                        ? purge(link, question)
-                        : declare_queue(link, name, true, question, &question->err);
-
-    if (code == CEL_ENOENT) /* no such queue: nothing in it, nothing to tell */
-        question->err.code = CEL_OK;
-    if (question->err.code == CEL_ECONN)
-        question->err.uncertain = question->purged != NULL;
 }

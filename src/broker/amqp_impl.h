@@ -114,6 +114,8 @@ struct amqp_consumer {
     amqp_broker *broker;
     cel_consumer_options options; /* its queues point into `names` */
     cel_view *queues;             /* owned, with the names */
+    cel_view *wires;              /* owned; what the server calls them */
+    bool kept;                    /* consumed until it ends, for a queue ends with it */
     char *names;
     /* loop */
     struct amqp_consumer *prev, *next;
@@ -181,7 +183,8 @@ struct amqp_link {
     amqp_batch *waiting, *unconfirmed; /* lists, in order */
     amqp_batch *sending; /* the last of unconfirmed, if not all of it is sent; else NULL */
     amqp_consumer *consumers;
-    struct amqp_known *known; /* queues declared on this connection */
+    struct amqp_known *known; /* what was declared on this connection */
+    int64_t delays_failed_ms; /* they could not be declared then; 0: they could */
     amqp_incoming incoming[AMQP_CHANNELS];
     amqp_pool_t pool;
     cel__buf scratch;
@@ -195,6 +198,14 @@ struct amqp_broker {
     const cel_clock *clock;
     const cel_log *log;
     char *node; /* owned; shown in the server's list of connections */
+    bool (*describe)(const void *user, cel_view queue, cel_queue_decl *out);
+    void (*queues_of)(const void *user,
+                      cel_view exchange,
+                      void (*each)(void *to, cel_view queue),
+                      void *to);
+    const void *describe_user;
+    int64_t connect_timeout_ms;
+    int heartbeat_s;
     /* loop */
     uv_async_t async;
     amqp_consumer *consumers; /* not cancelled */
@@ -238,13 +249,35 @@ bool cel__amqp_ok(amqp_link *link, int status);
 cel_code cel__amqp_reply(amqp_link *link, uint16_t channel, bool *closed, cel_error *err);
 cel_code cel__amqp_channel_error(cel_error *err, uint16_t code, amqp_bytes_t text);
 cel_code cel__amqp_open_channel(amqp_link *link, uint16_t channel, cel_error *err);
-/* Declares what Celery declares for a queue, once per connection. A queue that exists with other
- * arguments is taken as it is; *foreign tells (may be NULL). */
-cel_code cel__amqp_declare(amqp_link *link, cel_view queue, bool *foreign, cel_error *err);
+
+/* ---- amqp_declare.c: link ---- */
+/* Declares queue, exchange and binding as described, once per connection. `wire` is what the
+ * server calls the queue. One that exists with other arguments is taken as it is; *foreign (may
+ * be NULL) tells of such, and of quorum queues: they know only qos per consumer. */
+cel_code cel__amqp_declare(
+    amqp_link *link, cel_view queue, cel_view wire, bool *foreign, cel_error *err);
 /* A queue of this connection alone that ends with its consumer: RabbitMQ 4.3 takes no other
  * transient ones. */
 cel_code cel__amqp_declare_reply(amqp_link *link, cel_view queue, cel_error *err);
+/* Declares what is described as bound to the exchange, once per connection. */
+cel_code cel__amqp_prepare_exchange(amqp_link *link, cel_view exchange, cel_error *err);
+void cel__amqp_forget_published(amqp_link *link, cel_view exchange);
 void cel__amqp_forget(amqp_link *link, cel_view queue);
+void cel__amqp_forget_all(amqp_link *link);
+cel_code cel__amqp_declare_exchange(
+    amqp_link *link, cel_view name, cel_view type, const cel_queue_decl *decl, cel_error *err);
+cel_code cel__amqp_declare_queue(amqp_link *link,
+                                 cel_view name,
+                                 const cel_queue_decl *decl,
+                                 bool passive,
+                                 amqp_question *out,
+                                 cel_error *err);
+cel_code cel__amqp_bind(amqp_link *link,
+                        cel_view queue,
+                        cel_view exchange,
+                        cel_view key,
+                        cel_view arguments,
+                        cel_error *err);
 void cel__amqp_ask(amqp_link *link, amqp_question *question);
 
 /* ---- amqp_recv.c: link ---- */

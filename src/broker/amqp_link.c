@@ -31,6 +31,7 @@
 #include <utlist.h>
 
 #include "broker/amqp_impl.h"
+#include "broker/amqp_table.h"
 #include "core/mem.h"
 
 #define BACKOFF_MIN_MS   200
@@ -152,7 +153,8 @@ static cel_code prepare(amqp_link *link, amqp_consumer *consumer, cel_error *err
     for (size_t i = 0; code == CEL_OK && i < consumer->options.queue_count; i++) {
         code = consumer->options.reply
                    ? cel__amqp_declare_reply(link, consumer->options.queues[i], err)
-                   : cel__amqp_declare(link, consumer->options.queues[i], &foreign, err);
+                   : cel__amqp_declare(link, consumer->options.queues[i], consumer->wires[i],
+                                       &foreign, err);
         any = any || foreign;
     }
     if (code == CEL_OK && !consumer->open) {
@@ -163,6 +165,23 @@ static cel_code prepare(amqp_link *link, amqp_consumer *consumer, cel_error *err
     }
     consumer->per_consumer = any || link->version == 0 || link->version >= 4;
     return code;
+}
+
+/* The consumer_arguments of the queue: x-priority. */
+static amqp_table_t
+consume_arguments(amqp_link *link, const amqp_consumer *consumer, size_t queue)
+{
+    const amqp_broker *broker = link->broker;
+    amqp_table_t table = amqp_empty_table;
+    cel_queue_decl decl;
+
+    if (consumer->options.reply || !broker->describe ||
+        !broker->describe(broker->describe_user, consumer->options.queues[queue], &decl) ||
+        !decl.consumer_arguments.ptr)
+        return table;
+    if (cel__amqp_table_load(&table, decl.consumer_arguments, &link->pool, NULL) != CEL_OK)
+        return amqp_empty_table;
+    return table;
 }
 
 static void start_consuming(amqp_link *link, amqp_consumer *consumer)
@@ -182,13 +201,15 @@ static void start_consuming(amqp_link *link, amqp_consumer *consumer)
     send_qos(link, consumer);
     for (size_t i = 0; i < consumer->options.queue_count && !link->broken; i++) {
         char tag[48];
-        cel_view queue = consumer->options.queues[i];
+        cel_view queue = consumer->wires[i];
         tag_of(tag, consumer, i);
         amqp_basic_consume_t consume = {.queue = {queue.len, (void *)queue.ptr},
                                         .consumer_tag = amqp_cstring_bytes(tag),
-                                        .nowait = 1};
+                                        .nowait = 1,
+                                        .arguments = consume_arguments(link, consumer, i)};
         cel__amqp_ok(link, amqp_send_method(link->conn, consumer->channel,
                                             AMQP_BASIC_CONSUME_METHOD, &consume));
+        recycle_amqp_pool(&link->pool);
     }
 }
 
@@ -196,7 +217,7 @@ void cel__amqp_consumer_closed(amqp_link *link, amqp_consumer *consumer, const c
 {
     forget_channel(link, consumer);
     for (size_t i = 0; i < consumer->options.queue_count; i++)
-        cel__amqp_forget(link, consumer->options.queues[i]);
+        cel__amqp_forget(link, consumer->wires[i]);
     refused(link, consumer, err);
 }
 
@@ -209,7 +230,7 @@ void cel__amqp_consumer_dropped(amqp_link *link, amqp_consumer *consumer, cel_vi
         return;
     for (size_t i = 0; i < consumer->options.queue_count; i++) {
         tag_of(current, consumer, i);
-        cel__amqp_forget(link, consumer->options.queues[i]);
+        cel__amqp_forget(link, consumer->wires[i]);
         if (cel__view_is(tag, current))
             cel__warning(link->broker->log,
                          "the queue '%.*s' was deleted or moved: it is declared anew",
@@ -225,10 +246,10 @@ static bool is_noticeable(size_t a, size_t b)
     return more - less > less / 8;
 }
 
-/* A reply queue ends with its consumer: it is consumed until nobody wants it any more. */
+/* A queue of its own ends with the consumer: it is consumed until nobody wants it any more. */
 static bool is_kept(const amqp_consumer *consumer)
 {
-    return consumer->options.reply && !consumer->stopping;
+    return consumer->kept && !consumer->stopping;
 }
 
 static void narrow_window(amqp_link *link, amqp_consumer *consumer)

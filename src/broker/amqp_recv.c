@@ -285,6 +285,7 @@ take_channel_close(amqp_link *link, uint16_t channel, const amqp_channel_close_t
     free_incoming(&link->incoming[channel]);
     if (channel == AMQP_CH_PUBLISH) {
         link->publish_open = false;
+        cel__amqp_forget_all(link); /* an exchange that was there may be gone */
         cel__amqp_fail_unconfirmed(link, &err);
     } else if (channel == AMQP_CH_ADMIN) {
         link->admin_open = false;

@@ -125,8 +125,10 @@ static cel_code send_one(amqp_link *link, const cel_message *message, cel_error 
     amqp_basic_properties_t properties;
     cel_code code = CEL_OK;
 
-    if (message->exchange.len == 0 && !message->existing)
-        code = cel__amqp_declare(link, message->routing_key, NULL, err);
+    if (message->exchange.len > 0)
+        code = cel__amqp_prepare_exchange(link, message->exchange, err);
+    else if (!message->existing)
+        code = cel__amqp_declare(link, message->routing_key, message->routing_key, NULL, err);
     if (code == CEL_OK)
         code = load_properties(link, &properties, message, err);
     if (code != CEL_OK)
@@ -226,6 +228,8 @@ void cel__amqp_returned(amqp_link *link, const amqp_incoming *incoming, cel_view
     err.retriable = true; /* its queue is declared anew */
     if (exchange.len == 0)
         cel__amqp_forget(link, key);
+    else
+        cel__amqp_forget_published(link, exchange);
     DL_FOREACH2(link->unconfirmed, batch, later)
     {
         for (size_t i = batch->low; i < batch->sent; i++) {

@@ -62,6 +62,7 @@ static char *decode(cel_view text, const char *fallback)
     return copy;
 }
 
+/* 0 or nothing leaves *port alone. */
 static bool read_port(int *port, cel_view text)
 {
     int value = 0;
@@ -90,6 +91,9 @@ static void read_query(cel_amqp_server *server, cel_view query)
         if (cel__view_is(key, "ssl_ca_certs") || cel__view_is(key, "cacertfile")) {
             cel__free(server->cacert);
             server->cacert = decode(value, NULL);
+        } else if (cel__view_is(key, "heartbeat")) {
+            if (!read_port(&server->heartbeat_s, value) || cel__view_is(value, "0"))
+                server->heartbeat_s = cel__view_is(value, "0") ? 0 : -1;
         } else if (cel__view_is(key, "ssl_cert_reqs") || cel__view_is(key, "verify")) {
             server->verify = !cel__view_is(value, "none") &&
                              !cel__view_is(value, "CERT_NONE") &&
@@ -153,6 +157,7 @@ static cel_code read_server(cel_amqp_server *server, cel_view text, cel_error *e
         rest = (cel_view){mark + 3, text.len - scheme.len - 3};
     }
     server->verify = true;
+    server->heartbeat_s = -1;
     size_t end = find_byte(rest, '?');
     read_query(server, tail(rest, end));
     rest = head(rest, end);

@@ -13,6 +13,7 @@ typedef struct cel_amqp_server {
     char *user, *password, *host, *vhost;
     char *cacert; /* the file that `ssl_ca_certs` names; NULL: the system's */
     int port;
+    int heartbeat_s; /* of the query `heartbeat`; -1: not said */
     bool tls;
     bool verify; /* TLS: check the server's certificate and name */
 } cel_amqp_server;

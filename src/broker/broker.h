@@ -50,7 +50,7 @@ struct cel_delivery {
 /* Called when a settlement or a publish is confirmed. `err` is NULL if code is CEL_OK. */
 typedef void (*cel_broker_cb)(void *user, cel_code code, const cel_error *err);
 
-/* How a queue is declared. Views live as long as the broker. */
+/* How a queue is declared. Views live as long as the broker, or are parts of the name that was asked for. */
 typedef struct cel_queue_decl {
     cel_view exchange;       /* empty: bound to nothing but the default exchange, and (as kombu does) a direct one of the queue's name */
     cel_view exchange_type;  /* "direct", "topic", "fanout", "headers" */
@@ -61,6 +61,11 @@ typedef struct cel_queue_decl {
     bool passive;            /* it must be there: nothing is declared ("no_declare") */
     int max_priority;        /* x-max-priority; -1: none */
     cel_view arguments;      /* JSON object of further arguments; absent: none */
+    bool broadcast;          /* each consumer has a queue of its own, bound to the (fanout) exchange */
+    bool exchange_transient, exchange_auto_delete;
+    bool exchange_passive;   /* the exchange is not declared */
+    cel_view exchange_arguments, binding_arguments, consumer_arguments; /* JSON objects, or absent */
+    cel_view bindings;       /* JSON array of further {"exchange": …, "routing_key": …, "arguments": …}; or absent */
 } cel_queue_decl;
 
 typedef struct cel_broker_options {
@@ -74,7 +79,11 @@ typedef struct cel_broker_options {
     /* How the queue is declared; false: as one that nobody described (durable, direct). From any thread. May be NULL. Brokers
      * that know no exchanges take from it what they have. */
     bool (*describe)(const void *user, cel_view queue, cel_queue_decl *out);
-    const void *describe_user;
+    /* Calls `each` for the queues that are described as bound to the exchange: who publishes to it declares them. May be NULL. */
+    void (*queues_of)(const void *user, cel_view exchange, void (*each)(void *to, cel_view queue), void *to);
+    const void *describe_user; /* of both */
+    int64_t connect_timeout_ms; /* 0: the broker's default */
+    int heartbeat_s;            /* AMQP; 0: the broker's default; -1: none */
 } cel_broker_options;
 
 typedef struct cel_consumer_options {

@@ -7,6 +7,7 @@
 
 #include <utlist.h>
 
+#include "app/declare.h"
 #include "app/trace.h"
 #include "core/mem.h"
 #include "worker/request.h"
@@ -364,14 +365,15 @@ static void on_broker_state(void *user, cel_code code, const cel_error *err)
 
 static cel_code open_broker(cel_worker *worker, cel_error *err)
 {
-    return cel__broker_open(&worker->broker,
-                            &(cel_broker_options){.url = cel__app_broker_url(worker->app),
-                                                  .loop = &worker->loop,
-                                                  .clock = worker->app->clock,
-                                                  .log = &worker->app->log,
-                                                  .threaded = true,
-                                                  .node = worker->node},
-                            err);
+    cel_broker_options options = {.url = cel__app_broker_url(worker->app),
+                                  .loop = &worker->loop,
+                                  .clock = worker->app->clock,
+                                  .log = &worker->app->log,
+                                  .threaded = true,
+                                  .node = worker->node};
+
+    cel__app_broker_options(worker->app, &options);
+    return cel__broker_open(&worker->broker, &options, err);
 }
 
 static cel_code open_backend(cel_worker *worker, cel_error *err)

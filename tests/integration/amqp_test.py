@@ -227,6 +227,97 @@ class PythonWorkerTest(PythonCase):
         worker.expect(r"^ValueError: oh$")
 
 
+QUEUES = """
+from kombu import Exchange, Queue
+from kombu.common import Broadcast
+media = Exchange("media", type="topic")
+task_default_queue = "plain"
+task_queues = [
+    Queue("plain"),
+    Queue("video", media, routing_key="video.#"),
+    Queue("urgent", Exchange("urgent"), routing_key="urgent", queue_arguments={"x-max-priority": 10}),
+    Queue("safe", queue_arguments={"x-queue-type": "quorum"}),
+    Queue("short", queue_arguments={"x-message-ttl": 100, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}),
+    Broadcast("everyone"),
+]
+"""
+
+
+class QueuesTest(PythonCase):
+    """task_queues: both sides read one configuration, and each takes what the other has declared."""
+
+    def setUp(self):
+        super().setUp()
+        self.write("celeryconfig.py", QUEUES)
+        self.env["TEST_QUEUE"] = "plain"
+        self.vhost = self.broker.rsplit("/", 1)[1]
+
+    def send(self, *words):
+        return self.good("call", "test.add", "--args", "[1, 2]", *words).strip()
+
+    def properties(self):
+        """Names, arguments and bindings, less the queues that have a random name."""
+        lines = SERVER.ctl("list_queues", "-p", self.vhost, "name", "durable", "arguments").splitlines()
+        bound = SERVER.ctl("list_bindings", "-p", self.vhost, "source_name", "destination_name", "routing_key").splitlines()
+        return [sorted(line for line in found if "bcast." not in line and "pidbox" not in line and "celeryev" not in line
+                       and "celery.pidbox" not in line) for found in (lines, bound)]
+
+    def python_queues(self):
+        """As Python's worker declares them."""
+        self.python("app.config_from_object('celeryconfig')\n"
+                    "with app.connection_for_write() as c:\n"
+                    "    for q in app.amqp.queues.values(): q(c.default_channel).declare()")
+
+    def test_what_we_declare_is_what_python_declares(self):
+        worker = self.worker("-c", "1")
+        self.assertEqual(worker.stop(), 0)
+        ours = self.properties()
+        self.python_queues()  # it dies of a queue that has other arguments
+        self.assertEqual(self.properties(), ours)
+        self.assertIn("x-max-priority", str(ours))
+        self.assertIn("video.#", str(ours))
+        self.assertNotRegex(worker.text, r"ERROR|CRITICAL|WARNING")
+
+    def test_what_python_has_declared_is_taken_without_a_warning(self):
+        self.python_queues()
+        theirs = self.properties()
+        worker = self.worker("-c", "1")
+        self.assertEqual(self.result(self.send("--queue", "safe")), "3")
+        self.assertEqual(worker.stop(), 0)
+        self.assertEqual(self.properties(), theirs)
+        self.assertNotRegex(worker.text, r"ERROR|CRITICAL|WARNING")
+
+    def test_a_topic_exchange_delivers_by_its_pattern_and_refuses_what_nobody_wants(self):
+        task_id = self.send("--exchange", "media", "--routing-key", "video.compress")
+        self.assertEqual(self.ready("video"), 1)
+        done = self.run_command("call", "test.add", "--args", "[1, 2]", "--exchange", "media", "--routing-key", "audio.compress")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("NO_ROUTE", done.stderr)
+        self.worker("-c", "1", "-Q", "video")
+        self.assertEqual(self.result(task_id), "3")
+
+    def test_the_higher_priority_is_run_first(self):
+        ids = [self.send("--queue", "urgent", "--priority", str(priority)) for priority in (1, 9, 5)]
+        worker = self.worker("-c", "1", "-Q", "urgent", "-O", "fair")
+        for task_id in ids:
+            self.result(task_id)
+        self.assertEqual(worker.stop(), 0)
+        order = [line for line in worker.text.splitlines() if " succeeded in " in line]
+        self.assertEqual([next(n for n, task_id in enumerate(ids) if task_id in line) for line in order], [1, 2, 0])
+
+    def test_a_message_that_waits_too_long_is_dead_lettered(self):
+        self.python("from kombu import Queue\n"
+                    "with app.connection_for_write() as c: Queue('dead')(c.default_channel).declare()")
+        self.send("--queue", "short")
+        support.wait_until(lambda: "dead\t1" in SERVER.ctl("list_queues", "-p", self.vhost, "name", "messages"), "a dead letter")
+
+    def test_a_broadcast_reaches_every_worker(self):
+        first, second = self.worker("-c", "1", "-Q", "everyone"), self.worker("-c", "1", "-Q", "everyone", name="w2@test")
+        task_id = self.send("--queue", "everyone")
+        for worker in first, second:
+            worker.expect(rf"Task test\.add\[{task_id}\] succeeded in ")
+
+
 class HotwordsTest(AmqpCase):
     def test_the_ranking_is_right_over_rabbitmq(self):
         self.tasks = support.path_of("HOTWORDS_MODULE")
