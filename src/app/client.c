@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,6 +38,26 @@ struct cel_client {
 static void on_wake(uv_async_t *wake)
 {
     (void)wake; /* ending uv_run() is all */
+}
+
+/* Runs the loop without SIGPIPE: the process that uses the library may not have said what is to
+ * happen when a server closes a socket, and libuv writes as anybody does. */
+static void run_loop(cel_client *client, uv_run_mode mode)
+{
+    static const struct timespec now = {0, 0};
+    sigset_t pipe, before, pending;
+    bool was_pending;
+
+    sigpending(&pending);
+    was_pending = sigismember(&pending, SIGPIPE) == 1;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    uv_run(&client->loop, mode);
+    sigpending(&pending);
+    if (!was_pending && sigismember(&pending, SIGPIPE) == 1)
+        sigtimedwait(&pipe, NULL, &now);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -283,7 +304,7 @@ static void lead(cel_client *client, cel_client_op *op, int64_t deadline_ms)
             uv_timer_start(&client->timer, on_timer, (uint64_t)(deadline_ms - now_ms), 1);
             armed = true;
         }
-        uv_run(&client->loop, UV_RUN_ONCE);
+        run_loop(client, UV_RUN_ONCE);
         pthread_mutex_lock(&client->lock);
     }
     uv_timer_stop(&client->timer);
@@ -393,14 +414,14 @@ void cel__client_free(cel_client *client)
         client->broker->ops->close(client->broker, on_closed, client);
     }
     while (client->closing > 0)
-        uv_run(&client->loop, UV_RUN_ONCE);
+        run_loop(client, UV_RUN_ONCE);
     client->closing = 2;
     client->wake.data = client->timer.data = client;
     uv_close((uv_handle_t *)&client->wake, on_handle_closed);
     uv_close((uv_handle_t *)&client->timer, on_handle_closed);
     while (client->closing > 0)
-        uv_run(&client->loop, UV_RUN_ONCE);
-    uv_run(&client->loop, UV_RUN_DEFAULT);
+        run_loop(client, UV_RUN_ONCE);
+    run_loop(client, UV_RUN_DEFAULT);
     assert(!client->running);
     uv_loop_close(&client->loop);
     pthread_mutex_destroy(&client->lock);

@@ -251,7 +251,10 @@ static cel_code watch_ids(cel_wait *wait, cel_error *err)
     if (wait->gid) {
         cel_view gid = cel__view(wait->gid);
 
-        return backend->ops->watch(&wait->watch, backend, &gid, 1, true, on_changed, wait, err);
+        code = backend->ops->watch(&wait->watch, backend, &gid, 1, true, on_changed, wait, err);
+        if (code != CEL_ENOTSUP)
+            return code;
+        wait->counted = true; /* this store knows no groups: by their members */
     }
     ids = cel__calloc(wait->count + 1, sizeof *ids);
     if (!ids)

@@ -174,5 +174,6 @@ cel__backend_open(cel_backend **out, const cel_backend_options *options, cel_err
 
 extern const cel_backend_ops cel__memory_backend_ops;
 extern const cel_backend_ops cel__sqlite_backend_ops;
+extern const cel_backend_ops cel__redis_backend_ops; /* built with hiredis only: CEL_HAVE_REDIS */
 
 #endif

@@ -12,6 +12,8 @@ typedef struct cel__conformance_subject {
     /* Removes it again; may be NULL. */
     void (*remove)(void);
     bool threaded;
+    bool no_groups; /* group_count and watching a group are CEL_ENOTSUP */
+    bool real_time; /* expiry is a server's, by its own clock: nothing expires in the suite */
 } cel__conformance_subject;
 
 /* Runs the suite; returns how many tests failed. */
@@ -27,6 +29,7 @@ typedef struct cel__pair {
     int64_t expires_ms;
     char url[512];
     bool threaded;
+    bool real_time; /* see cel__conformance_subject */
     uv_loop_t loops[2];
     uv_timer_t keepers[2];    /* keep the loops alive, as a waiter's deadline does */
     cel_backend *backends[2]; /* NULL: closed */

@@ -307,6 +307,10 @@ void cel__test_a_part_keeps_its_chord(void **state)
     assert_int_equal(heard.fired, 1);
     assert_string_equal(heard.results, "[0, 1, 2]");
     cel__pair_done(pair, 0, "g");
+    if (pair->real_time) {
+        cel__heard_done(&heard);
+        return;
+    }
     cel__pair_open_chord(pair, 0, "h", 2);
     cel__pair_add(pair, 0, "h", "t0", 0, "0", &heard);
     cel__pair_advance(pair, pair->expires_ms + 1);

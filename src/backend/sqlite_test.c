@@ -594,8 +594,10 @@ int main(int argc, char **argv)
     if (argc == 4)
         return be_child(argv);
 
-    const cel__conformance_subject on_loop = {"sqlite on the loop", fresh, remove_dir, false};
-    const cel__conformance_subject on_thread = {"sqlite on a thread", fresh, remove_dir, true};
+    const cel__conformance_subject on_loop = {
+        .name = "sqlite on the loop", .fresh = fresh, .remove = remove_dir};
+    const cel__conformance_subject on_thread = {
+        .name = "sqlite on a thread", .fresh = fresh, .remove = remove_dir, .threaded = true};
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_store, remove_store)
     const struct CMUnitTest tests[] = {
         TEST(a_chord_whose_completer_was_killed_is_fired_once),
