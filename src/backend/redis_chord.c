@@ -176,10 +176,14 @@ static bool read_member(struct member *member, const redisReply *text, cel__buf 
 }
 
 /* What a peer has stored that is no part fails the chord: it would wait for ever else. */
-static const struct member unreadable = {
-    CEL_VIEW("?"), CEL_VIEW("FAILURE"),
-    CEL_VIEW("{\"exc_type\": \"ValueError\", \"exc_message\": [\"a part of the chord cannot be "
-             "read\"], \"exc_module\": \"builtins\"}")};
+static struct member unreadable(void)
+{
+    return (struct member){
+        CEL_VIEW("?"), CEL_VIEW("FAILURE"),
+        CEL_VIEW(
+            "{\"exc_type\": \"ValueError\", \"exc_message\": [\"a part of the chord cannot "
+            "be read\"], \"exc_module\": \"builtins\"}")};
+}
 
 static bool find_failed(const redisReply *members, cel__ready *ready, cel__buf *scratch)
 {
@@ -187,7 +191,7 @@ static bool find_failed(const redisReply *members, cel__ready *ready, cel__buf *
         struct member member;
 
         if (!read_member(&member, members->element[i], scratch))
-            member = unreadable;
+            member = unreadable();
         if (!cel__state_failed(member.state))
             continue;
         cel__ready_set(ready, CEL_READY_FAILED_ID, member.id);
@@ -209,7 +213,7 @@ static void gather(chord_op *op, const redisReply *members)
     if (!find_failed(members, ready, &scratch)) {
         cel__ready_begin_results(ready);
         for (size_t i = 0; i < members->elements; i++) {
-            struct member member = unreadable;
+            struct member member = unreadable();
 
             (void)read_member(&member, members->element[i], &scratch);
             cel__ready_add_result(ready, member.result);
