@@ -86,7 +86,9 @@ find_queue(cel_engine *engine, cel_view name, bool *found, int64_t *id, cel_erro
 
 static cel_code make_queue(cel_engine *engine, cel_view name, int64_t *id, cel_error *err)
 {
-    static const char sql[] = "INSERT INTO queue(name) VALUES(?)";
+    /* Never below zero, as SQLite would number them after reply queues alone. */
+    static const char sql[] = "INSERT INTO queue(id, name)"
+                              " SELECT max(0, ifnull(max(id), 0)) + 1, ? FROM queue";
     bool found = false;
     cel_code code = find_queue(engine, name, &found, id, err);
 

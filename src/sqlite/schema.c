@@ -59,7 +59,7 @@ const char cel__schema_sql[] =
     " LEFT JOIN owner o ON o.id=c.owner LEFT JOIN quarantine x ON x.id=m.id"
     " LEFT JOIN ready r ON r.queue=m.queue AND r.rank=255-m.priority AND r.id=m.id;"
     "CREATE TRIGGER messages_insert INSTEAD OF INSERT ON messages BEGIN"
-    " INSERT OR IGNORE INTO queue(name) VALUES(new.queue);"
+    " INSERT OR IGNORE INTO queue(id, name) SELECT max(0, ifnull(max(id), 0)) + 1, new.queue FROM queue;"
     " INSERT INTO message(queue, priority, stored_ms, task, properties, headers, body)"
     " VALUES((SELECT id FROM queue WHERE name=new.queue), ifnull(new.priority, 0),"
     " CAST(strftime('%s', 'now') AS INTEGER) * 1000, new.task, new.properties, new.headers, new.body);"
