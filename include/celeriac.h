@@ -4,8 +4,10 @@
 
 #include "celeriac/app.h"
 #include "celeriac/error.h"
+#include "celeriac/flow.h"
 #include "celeriac/log.h"
 #include "celeriac/result.h"
+#include "celeriac/rpc.h"
 #include "celeriac/send.h"
 #include "celeriac/signature.h"
 #include "celeriac/task.h"

@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 #include "client_options.h"
+#include "flow.h"
 #include "render.h"
 
 #define EXIT_USAGE       2
 #define EXIT_UNAVAILABLE 69   /* no answer in time, or the broker is out of reach */
+#define ANSWER_MS        10000
 #define HINT_MS          3000 /* how long to be silent when no part ends */
 
 static int64_t now_ms(void)
@@ -34,35 +36,29 @@ static const char *absolute(char path[PATH_MAX], const char *data)
     return realpath(data, path) ? path : data;
 }
 
-static cel_signature *
-make_part(const hw_options *options, const char *data, size_t day, size_t range)
+/* The job as a dispatcher is asked for it; NULL when out of memory. */
+static json_t *make_params(const hw_options *options)
 {
-    json_t *args =
-        json_pack("[s, I, I]", options->dates[day], (json_int_t)options->ranges[range].lo,
-                  (json_int_t)options->ranges[range].hi);
-
-    if (args && data && json_array_append_new(args, json_string(data)) != 0) {
-        json_decref(args);
-        return NULL;
-    }
-    return cel_signature_new("make_result_str", args, NULL);
-}
-
-/* chord(group([make_result_str(day, range) ...]))(make_model) */
-static cel_signature *make_job(const hw_options *options)
-{
-    cel_signature *parts[HW_DATES_MAX * HW_RANGES_MAX];
-    cel_signature *body;
     char path[PATH_MAX];
-    const char *data = options->data ? absolute(path, options->data) : NULL;
-    size_t count = 0;
+    json_t *params = json_pack("{s:[], s:[], s:I}", "dates", "levels", "top",
+                               (json_int_t)options->top);
+    int failed = params ? 0 : -1;
 
     for (size_t day = 0; day < options->date_count; day++)
-        for (size_t range = 0; range < options->range_count; range++)
-            parts[count++] = make_part(options, data, day, range);
-    body = cel_signature_new("make_model", NULL,
-                             json_pack("{s:I}", "top", (json_int_t)options->top));
-    return cel_chord(cel_group(count, parts), body);
+        failed |= json_array_append_new(json_object_get(params, "dates"),
+                                        json_string(options->dates[day]));
+    for (size_t range = 0; range < options->range_count; range++)
+        failed |= json_array_append_new(json_object_get(params, "levels"),
+                                        json_pack("[I, I]",
+                                                  (json_int_t)options->ranges[range].lo,
+                                                  (json_int_t)options->ranges[range].hi));
+    if (options->data)
+        failed |= json_object_set_new(params, "data",
+                                      json_string(absolute(path, options->data)));
+    if (!failed)
+        return params;
+    json_decref(params);
+    return NULL;
 }
 
 /* ---- progress ---- */
@@ -273,17 +269,21 @@ static int show(const hw_options *options, const json_t *model)
     return status;
 }
 
-static int run(const hw_options *options, cel_app *app)
+/* Sends the job itself, and waits at the result store. */
+static int run_directly(const hw_options *options, cel_app *app)
 {
-    cel_signature *job = make_job(options);
+    json_t *params = make_params(options);
+    cel_signature *job;
     cel_result *result = NULL;
     json_t *model = NULL;
     cel_error err = {0};
     cel_code code;
     int status;
 
+    job = params ? hw_flow(app, params, NULL, &err) : NULL;
     code = cel_apply(app, &result, job, CEL_SEND_OPTIONS(.queue = options->queue), &err);
     cel_signature_free(job);
+    json_decref(params);
     if (code == CEL_OK) {
         const size_t parts = options->date_count * options->range_count;
 
@@ -295,6 +295,72 @@ static int run(const hw_options *options, cel_app *app)
     json_decref(model);
     cel_result_free(result);
     return status;
+}
+
+/* ---- through a dispatcher ---- */
+
+static void on_message(void *user, const json_t *message)
+{
+    const hw_options *options = user;
+    const json_t *done = json_object_get(message, "done");
+    const bool terminal = isatty(STDERR_FILENO);
+
+    if (done) {
+        show_progress((size_t)json_integer_value(done),
+                      (size_t)json_integer_value(json_object_get(message, "total")), terminal);
+    } else if (json_object_get(message, "parts")) {
+        const char *id = json_string_value(json_object_get(message, "id"));
+
+        fprintf(stderr, "job %s: %zu parts sent to the queue %s by the dispatcher\n", id ? id : "?",
+                json_array_size(json_object_get(message, "parts")), options->queue);
+        show_progress(0, json_array_size(json_object_get(message, "parts")), terminal);
+    } else {
+        end_progress(terminal);
+    }
+}
+
+/* The dispatcher answers at once if there is one. */
+static int64_t answer_timeout(const hw_options *options)
+{
+    return options->timeout_ms < ANSWER_MS ? options->timeout_ms : ANSWER_MS;
+}
+
+static int run_by_rpc(const hw_options *options, cel_app *app)
+{
+    json_t *request = make_params(options);
+    json_t *answer = NULL;
+    cel_error err = {0};
+    cel_code code = CEL_ENOMEM;
+    int status;
+
+    if (!request || json_object_set_new(request, "flow", json_string(HW_FLOW)) != 0 ||
+        json_object_set_new(request, "queue", json_string(options->queue)) != 0 ||
+        json_object_set_new(request, "wait", json_true()) != 0)
+        json_decref(request);
+    else
+        code = cel_rpc(app, &answer, request,
+                       CEL_RPC_OPTIONS(.queue = options->rpc, .wait = true,
+                                       .timeout_ms = answer_timeout(options),
+                                       .result_timeout_ms = options->timeout_ms,
+                                       .on_message = on_message, .user = (void *)options),
+                       &err);
+    if (code == CEL_OK) {
+        status = show(options, json_object_get(answer, "result"));
+    } else if (code == CEL_ETASK || code == CEL_EREVOKED) {
+        fprintf(stderr, "hotwords: the job failed: %s: ", err.exc_type);
+        hw_print_clean(stderr, err.message);
+        fputc('\n', stderr);
+        status = EXIT_FAILURE;
+    } else {
+        status = fail(options, NULL, code, &err);
+    }
+    json_decref(answer);
+    return status;
+}
+
+static int run(const hw_options *options, cel_app *app)
+{
+    return options->rpc ? run_by_rpc(options, app) : run_directly(options, app);
 }
 
 static void print_log(void *user, cel_log_level level, const char *message, size_t len)

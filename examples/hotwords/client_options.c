@@ -22,6 +22,7 @@ enum {
     OPT_JSON,
     OPT_REPORT,
     OPT_CONFIG,
+    OPT_RPC,
     OPT_VERSION,
 };
 
@@ -37,6 +38,7 @@ static const struct option options_table[] = {
     {"json", no_argument, NULL, OPT_JSON},
     {"report", required_argument, NULL, OPT_REPORT},
     {"config", required_argument, NULL, OPT_CONFIG},
+    {"rpc", optional_argument, NULL, OPT_RPC},
     {"version", no_argument, NULL, OPT_VERSION},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -64,6 +66,9 @@ const char *hw_options_help(void)
            "      --result-backend URL   result store; default likewise\n"
            "      --config FILE          configuration: a celeryconfig.py of assignments\n"
            "  -Q, --queue NAME           queue; default celery_test\n"
+           "      --rpc[=QUEUE]          ask a dispatcher (celeriac dispatch) on QUEUE, default "
+           "queue_rpc, to\n"
+           "                             send the job\n"
            "      --timeout SECONDS      how long to wait for the result; default 300, 0: for "
            "ever\n"
            "      --json                 print a document with the partitions and the merged "
@@ -200,6 +205,9 @@ static bool read_one(hw_options *options, int option, char *message, size_t size
         return true;
     case OPT_CONFIG:
         options->config = optarg;
+        return true;
+    case OPT_RPC:
+        options->rpc = optarg && *optarg ? optarg : "queue_rpc";
         return true;
     case OPT_JSON:
         options->json = true;

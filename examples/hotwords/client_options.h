@@ -19,6 +19,7 @@ typedef struct hw_options {
     const char *config;  /* NULL: as configured */
     const char *queue;
     const char *report; /* NULL: no page */
+    const char *rpc;    /* the dispatcher's queue; NULL: the client sends the job itself */
     char dates[HW_DATES_MAX][HW_DATE_LEN + 1];
     size_t date_count;
     struct {

@@ -37,6 +37,7 @@ static void nothing_given_is_two_days_and_two_ranges(void **state)
     assert_int_equal(options.timeout_ms, 300000);
     assert_null(options.data);
     assert_null(options.broker);
+    assert_null(options.rpc);
     assert_false(options.json || options.help || options.version);
 }
 
@@ -45,7 +46,7 @@ static void every_option_is_read(void **state)
     (void)state;
     assert_true(READ("--data", "d", "--dates=20200101,20200102,20191231", "--levels", "5-5,6-9",
                      "--top", "7", "-b", "u", "--result-backend", "v", "-Q", "q", "--timeout",
-                     "1.5", "--json", "--report=r.html", "--config", "c.py"));
+                     "1.5", "--json", "--report=r.html", "--config", "c.py", "--rpc=r"));
     assert_string_equal(options.data, "d");
     assert_int_equal(options.date_count, 3);
     assert_string_equal(options.dates[2], "20191231");
@@ -57,6 +58,7 @@ static void every_option_is_read(void **state)
     assert_string_equal(options.broker, "u");
     assert_string_equal(options.backend, "v");
     assert_string_equal(options.queue, "q");
+    assert_string_equal(options.rpc, "r");
     assert_int_equal(options.timeout_ms, 1500);
     assert_true(options.json);
     assert_string_equal(options.report, "r.html");

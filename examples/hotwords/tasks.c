@@ -8,6 +8,8 @@
  * worker says where they are, and without that the example's own small set is taken. What the two
  * return is described in result.h. FileNotFoundError: there are no records of that day.
  *
+ * The flow hot_words (flow.h) makes the chord of the two, for the dispatcher.
+ *
  * Both acknowledge late and are put back when their process dies: killing a worker loses nothing.
  * The dictionary is mapped once, when the module is loaded, and shared by the pool's children. */
 #include <celeriac.h>
@@ -19,10 +21,9 @@
 
 #include "count.h"
 #include "dict.h"
+#include "flow.h"
 #include "place.h"
 #include "result.h"
-
-#define TOP_MAX 1000000
 
 static hw_dict *dict; /* of the process, never changed once the module is loaded */
 
@@ -187,9 +188,9 @@ static json_t *make_model(cel_request *req)
 
     if (cel_unpack(req, "results:L | top:I", &results, &top) != CEL_OK)
         return NULL;
-    if (top < 1 || top > TOP_MAX)
+    if (top < 1 || top > HW_TOP_MAX)
         return cel_raise(req, "ValueError", "top %" JSON_INTEGER_FORMAT ": expected 1 to %d",
-                         top, TOP_MAX);
+                         top, HW_TOP_MAX);
     if (rank_all(&model, req, results, (size_t)top, &err) != HW_OK)
         return raise_error(req, &err);
     return model;
@@ -209,4 +210,6 @@ CEL_MODULE(hotwords)
     cel_task(app, "make_result_str", make_result_str, .acks_late = 1,
              .reject_on_worker_lost = 1);
     cel_task(app, "make_model", make_model, .acks_late = 1, .reject_on_worker_lost = 1);
+    cel_flow(app, HW_FLOW, hw_flow, .queue = HW_QUEUE,
+             .summary = "{dates, levels, top=100, data=None} ranks the hot words of chat");
 }

@@ -1,4 +1,4 @@
-/* task_macros.h - cel_task(); included by task.h.
+/* task_macros.h - cel_task() and cel_flow(); included by task.h and flow.h.
  *
  * A header of its own because it counts as one of the system's: ISO C before C23 wants something behind the
  * last comma of a call without options, and compilers say so when they are told to be pedantic. */
@@ -13,5 +13,10 @@
 #define cel_task(app, name, fn, ...)                                                             \
     cel_task_declare(                                                                            \
         app, name, fn, &(cel_task_options){.size = sizeof(cel_task_options), __VA_ARGS__})
+
+/* cel_flow(app, "hot_words", build, .queue = "celery_test"): likewise, for flows. */
+#define cel_flow(app, name, fn, ...)                                                             \
+    cel_flow_declare(                                                                            \
+        app, name, fn, &(cel_flow_options){.size = sizeof(cel_flow_options), __VA_ARGS__})
 
 #endif

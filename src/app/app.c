@@ -10,6 +10,7 @@
 #include "app/builtins.h"
 #include "app/client.h"
 #include "app/declare.h"
+#include "app/flow.h"
 #include "celeriac/task.h"
 #include "core/buf.h"
 #include "core/id.h"
@@ -214,6 +215,7 @@ void cel_app_free(cel_app *app)
     cel__registry_free(app->registry);
     cel__config_free(app->config);
     cel__declarations_free(app->declarations);
+    cel__flows_free(app->flows);
     pthread_mutex_destroy(&app->declare_lock);
     pthread_mutex_destroy(&app->client_lock);
     cel__free(app->broker_url);

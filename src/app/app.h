@@ -16,6 +16,7 @@
 
 struct cel_client;
 struct cel_declaration;
+struct cel_flow_entry;
 
 struct cel_app {
     char *name;             /* owned */
@@ -34,6 +35,7 @@ struct cel_app {
     char reply_to[37];      /* a UUID, as Celery sends it */
     pthread_mutex_t declare_lock;         /* guards `declarations` */
     struct cel_declaration *declarations; /* owned; see declare.h */
+    struct cel_flow_entry *flows;         /* owned, in the order of their names; see flow.h */
 };
 
 /* The URLs in force: as configured, else the embedded default; views that live as long as the app. Where

@@ -1,15 +1,13 @@
 /* producer.c - from calls to confirmed messages.
  *
- * Messages are built on the caller's thread, then handed to the loop in one operation. What opens chords goes
- * first: in the same turn where broker and result store share a transaction, else confirmed before the messages
- * leave, so that no part can end before its chord is open. The operation owns the batch: it
- * may outlive the caller's patience. */
+ * Messages are built on the caller's thread, then handed to the loop in one operation (submit.h). The operation owns
+ * the batch: it may outlive the caller's patience. */
 #include <stdarg.h>
 #include <time.h>
 
-#include "app/batch.h"
 #include "app/client.h"
 #include "app/handle.h"
+#include "app/submit.h"
 #include "celeriac/send.h"
 #include "core/json.h"
 #include "core/mem.h"
@@ -21,123 +19,33 @@
 
 struct send_op {
     cel_client_op op;
-    cel_batch batch;
-    size_t pending;  /* callbacks still to come */
-    bool published;  /* the messages were submitted */
-    bool submitting; /* inside start or a callback: not the time to finish */
-    cel_code code;   /* the first failure */
-    cel_error err;
+    cel_submit submit;
 };
 
 static void free_send(cel_client_op *op)
 {
     struct send_op *send = (struct send_op *)op;
 
-    cel__batch_done(&send->batch);
+    cel__batch_done(&send->submit.batch);
     cel__free(send);
 }
 
-static void note_failure(struct send_op *send, cel_code code, const cel_error *err)
+static void on_submitted(cel_submit *submit)
 {
-    if (code == CEL_OK || send->code != CEL_OK)
-        return;
-    send->code = code;
-    if (err)
-        send->err = *err;
-    else
-        cel_error_set(&send->err, code, "%s", cel_code_text(code));
-}
+    struct send_op *send =
+        (struct send_op *)((char *)submit - offsetof(struct send_op, submit));
 
-static void publish_batch(struct send_op *send);
-
-static void go_on(struct send_op *send)
-{
-    if (send->pending > 0 || send->submitting)
-        return;
-    if (!send->published && send->code == CEL_OK)
-        publish_batch(send);
-    if (send->pending == 0)
-        cel__client_finish(&send->op, send->code, &send->err);
-}
-
-static void on_confirmed(void *user, cel_code code, const cel_error *err)
-{
-    struct send_op *send = user;
-
-    send->pending--;
-    note_failure(send, code, err);
-    go_on(send);
-}
-
-/* Submits the chunks. Of many, each is freed as soon as the broker has copied it; a single one is kept for another try. */
-static void publish_batch(struct send_op *send)
-{
-    cel_broker *broker = cel__client_broker(&send->op);
-    bool many = send->batch.first && send->batch.first->next;
-    cel_batch_chunk *chunk = send->batch.first;
-
-    send->published = true;
-    while (chunk && send->code == CEL_OK) {
-        cel_error err = {0};
-        cel_code code = CEL_OK;
-
-        if (chunk->count > 0) {
-            code = broker->ops->publish(broker, chunk->messages, chunk->count, on_confirmed,
-                                        send, &err);
-            if (code == CEL_OK)
-                send->pending++;
-        }
-        if (code != CEL_OK && send->pending > 0)
-            err.uncertain = true; /* what was submitted before may be accepted */
-        note_failure(send, code, &err);
-        if (code == CEL_OK && many)
-            cel__batch_drop_first(&send->batch);
-        chunk = many ? send->batch.first : NULL;
-    }
-}
-
-static void open_chords(struct send_op *send)
-{
-    cel_backend *backend = cel__client_backend(&send->op);
-    const cel_backend_ops *ops = backend->ops;
-
-    for (size_t i = 0; i < send->batch.chord_count && send->code == CEL_OK; i++) {
-        const cel_plan_chord *chord = &send->batch.chords[i];
-        cel_error err = {0};
-        cel_code code = CEL_OK;
-
-        if (chord->document.ptr) {
-            code =
-                ops->group_save(backend, chord->gid, chord->document, on_confirmed, send, &err);
-            if (code == CEL_OK)
-                send->pending++;
-        }
-        if (code == CEL_OK) {
-            code = ops->chord_open(backend, chord->gid, chord->size, on_confirmed, send, &err);
-            if (code == CEL_OK)
-                send->pending++;
-        }
-        note_failure(send, code, &err);
-    }
+    cel__client_finish(&send->op, submit->code, &submit->err);
 }
 
 static cel_code start_send(cel_client_op *op, cel_error *err)
 {
     struct send_op *send = (struct send_op *)op;
+    bool chords = send->submit.batch.chord_count > 0;
 
-    send->submitting = true;
-    if (send->batch.chord_count > 0)
-        open_chords(send);
-    if (send->code == CEL_OK &&
-        (send->batch.chord_count == 0 || cel__client_one_domain(&send->op)))
-        publish_batch(send);
-    send->submitting = false;
-    if (send->pending > 0)
-        return CEL_OK; /* the callbacks go on */
-    if (send->code != CEL_OK && err)
-        *err = send->err;
-    return send->code == CEL_OK ? cel_error_set(err, CEL_EINVAL, "nothing to send")
-                                : send->code;
+    return cel__submit_start(&send->submit, cel__client_broker(op),
+                             chords ? cel__client_backend(op) : NULL,
+                             chords && cel__client_one_domain(op), err);
 }
 
 static struct send_op *make_send(cel_client *client, cel_app *app)
@@ -149,7 +57,8 @@ static struct send_op *make_send(cel_client *client, cel_app *app)
     send->op.start = start_send;
     send->op.free = free_send;
     send->op.needs_broker = true;
-    cel__batch_init(&send->batch, app);
+    send->submit.done = on_submitted;
+    cel__batch_init(&send->submit.batch, app);
     cel__client_op_init(client, &send->op);
     return send;
 }
@@ -199,7 +108,7 @@ static cel_code run_send(struct sender *sender, int64_t timeout_ms, cel_error *e
     cel_error local = {0};
     cel_code code;
 
-    sender->send->op.needs_backend = sender->send->batch.chord_count > 0;
+    sender->send->op.needs_backend = sender->send->submit.batch.chord_count > 0;
     code = cel__client_run(&sender->send->op, timeout_ms, &local);
     if (code == CEL_ETIMEDOUT) {
         cel_error_set(&local, CEL_ETIMEDOUT, "the broker did not confirm within %lld ms",
@@ -219,15 +128,15 @@ static bool renew_send(struct sender *sender, size_t count)
     struct send_op *renewed;
     size_t left = 0;
 
-    for (cel_batch_chunk *chunk = old->batch.first; chunk; chunk = chunk->next)
+    for (cel_batch_chunk *chunk = old->submit.batch.first; chunk; chunk = chunk->next)
         left += chunk->count;
     if (left != count)
         return false;
     renewed = make_send(sender->client, sender->app);
     if (!renewed)
         return false;
-    renewed->batch = old->batch;
-    old->batch = (cel_batch){.app = sender->app};
+    renewed->submit.batch = old->submit.batch;
+    old->submit.batch = (cel_batch){.app = sender->app};
     sender->send = renewed;
     cel__client_op_unref(&old->op);
     return true;
@@ -256,7 +165,7 @@ static cel_code send_batch(struct sender *sender, cel_error *err)
 {
     const cel_config *config = sender->app->config;
     const json_t *policy = cel__config_json(config, "task_publish_retry_policy");
-    size_t count = sender->send->batch.count;
+    size_t count = sender->send->submit.batch.count;
     int64_t timeout_ms = sender->options.timeout_ms ? sender->options.timeout_ms
                                                     : SEND_TIMEOUT_MS + (int64_t)count / 10;
     int64_t start_ms = cel__clock_mono_ms(sender->app->clock);
@@ -266,7 +175,7 @@ static cel_code send_batch(struct sender *sender, cel_error *err)
                         : 0;
     cel_error local = {0};
 
-    if (count == 0 && sender->send->batch.chord_count == 0)
+    if (count == 0 && sender->send->submit.batch.chord_count == 0)
         return CEL_OK; /* an empty group */
     for (int64_t left_ms = timeout_ms;;) {
         cel_code code = run_send(sender, left_ms, &local);
@@ -349,7 +258,7 @@ cel_code cel_send(cel_app *app,
     if (code == CEL_OK) {
         cel_batch_call call = make_call(&sender, task, args, kwargs);
 
-        code = cel__batch_add_call(&sender.send->batch, &call, &id, err);
+        code = cel__batch_add_call(&sender.send->submit.batch, &call, &id, err);
     }
     if (code == CEL_OK && out)
         code = cel__result_from_id(&handle, app, id, err);
@@ -451,7 +360,7 @@ static json_t *canvas_options(const cel_send_options *o, int64_t now_us)
 static cel_code
 add_canvas(struct sender *sender, const json_t *json, cel_result **handle, cel_error *err)
 {
-    cel_batch *batch = &sender->send->batch;
+    cel_batch *batch = &sender->send->submit.batch;
     cel_canvas_context context = {
         .now_us = batch->now_us,
         .options = canvas_options(&sender->options, batch->now_us),
@@ -489,7 +398,7 @@ static cel_code add_signature(struct sender *sender,
         return add_canvas(sender, json, handle, err);
     call = make_call(sender, json_string_value(json_object_get(json, "task")),
                      json_object_get(json, "args"), json_object_get(json, "kwargs"));
-    code = cel__batch_add_call(&sender->send->batch, &call, &id, err);
+    code = cel__batch_add_call(&sender->send->submit.batch, &call, &id, err);
     if (code == CEL_OK && handle)
         code = cel__result_from_id(handle, sender->app, id, err);
     return code;

@@ -33,6 +33,8 @@ extern const cel_command *const cel__commands[]; /* NULL-terminated, in the orde
 extern const cel_command cel__worker_command;
 extern const cel_command cel__call_command;
 extern const cel_command cel__result_command;
+extern const cel_command cel__dispatch_command;
+extern const cel_command cel__rpc_command;
 extern const cel_command cel__purge_command;
 extern const cel_command cel__list_command;
 extern const cel_command cel__report_command;

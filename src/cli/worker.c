@@ -5,20 +5,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "app/nodename.h"
 #include "app/queues.h"
 #include "app/trace.h"
 #include "celeriac/send.h"
 #include "cli/banner.h"
-#include "cli/cli.h"
-#include "cli/daemon.h"
-#include "cli/pidfile.h"
+#include "cli/service.h"
 #include "core/mem.h"
-
-#define QUEUES_MAX 256
 
 static const cel_option options[] = {
     {"hostname", 'n', NULL, CEL_OPTION_STRING, "NAME", NULL,
@@ -26,8 +20,7 @@ static const cel_option options[] = {
      "celery@%h"},
     {"concurrency", 'c', NULL, CEL_OPTION_INT, "N", NULL,
      "How many tasks run at once. Default: the number of CPUs"},
-    {"loglevel", 'l', NULL, CEL_OPTION_STRING, "LEVEL", NULL,
-     "DEBUG, INFO, WARNING (default), ERROR or CRITICAL"},
+    CEL_SERVICE_OPTIONS,
     {"queues", 'Q', NULL, CEL_OPTION_STRING, "LIST", NULL,
      "Queues to consume, comma-separated"},
     {"exclude-queues", 'X', NULL, CEL_OPTION_STRING, "LIST", NULL, "Queues not to consume"},
@@ -46,14 +39,6 @@ static const cel_option options[] = {
      "Hold N messages per slot. Default: adapts to how long the tasks take"},
     {"purge", 0, "discard", CEL_OPTION_FLAG, NULL, NULL,
      "Delete all waiting messages of the queues first"},
-    {"logfile", 'f', NULL, CEL_OPTION_STRING, "FILE", NULL,
-     "Log to this file instead of stderr"},
-    {"pidfile", 0, NULL, CEL_OPTION_STRING, "FILE", NULL,
-     "Write the process id here; refuse to start if it is taken"},
-    {"detach", 'D', NULL, CEL_OPTION_FLAG, NULL, NULL, "Run in the background"},
-    {"uid", 0, NULL, CEL_OPTION_STRING, "USER", NULL, "Become this user"},
-    {"gid", 0, NULL, CEL_OPTION_STRING, "GROUP", NULL, "Become this group"},
-    {"umask", 0, NULL, CEL_OPTION_STRING, "OCTAL", NULL, "File mode mask"},
     {"optimization", 'O', NULL, CEL_OPTION_STRING, "NAME", NULL,
      "Accepted for compatibility: always fair"},
     {"task-events", 'E', "events", CEL_OPTION_FLAG, NULL, NULL,
@@ -74,15 +59,12 @@ struct run {
     cel_worker *worker;
     cel_zygote *zygote;
     const cel_pool_ops *pool;
-    char *node, *logfile, *pidfile; /* owned */
-    cel_view queues[QUEUES_MAX];    /* views of argv or the configuration */
-    size_t queue_count;
-    bool too_many_queues;
+    cel_service service;
+    cel_service_queues queues;
     size_t concurrency;
     uv_signal_t signals[5];
     uv_prepare_t flusher;
-    long mask; /* -1: as it is */
-    bool pidfile_made, restart;
+    bool restart;
 };
 
 /* ---- settings ---- */
@@ -157,71 +139,22 @@ static bool choose_pool(struct run *run)
 
 /* ---- queues ---- */
 
-static void add_queue(struct run *run, cel_view name)
-{
-    for (size_t i = 0; i < run->queue_count; i++)
-        if (cel__view_eq(run->queues[i], name))
-            return;
-    if (run->queue_count == QUEUES_MAX)
-        run->too_many_queues = true;
-    else if (name.len > 0)
-        run->queues[run->queue_count++] = name;
-}
-
-static void drop_queue(struct run *run, cel_view name)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < run->queue_count; i++)
-        if (!cel__view_eq(run->queues[i], name))
-            run->queues[kept++] = run->queues[i];
-    run->queue_count = kept;
-}
-
 static void add_configured(void *user, const cel_queue_spec *queue)
 {
-    add_queue(user, queue->name);
+    cel__service_queue_add(user, queue->name);
 }
 
-static void
-each_name(struct run *run, const char *list, void (*each)(struct run *run, cel_view name))
-{
-    while (list && *list) {
-        size_t len = strcspn(list, ",");
-        size_t from = strspn(list, " ");
-
-        if (from < len)
-            each(run, (cel_view){list + from, len - from});
-        list += len + (list[len] == ',');
-    }
-}
-
-static bool choose_queues(struct run *run)
+/* Returns the exit status; CEL_EXIT_OK: go on. */
+static int choose_queues(struct run *run)
 {
     const char *list = cel__args_string(run->args, "queues");
-    cel_error err = {0};
 
     if (list)
-        each_name(run, list, add_queue);
+        cel__service_queues_add(&run->queues, list);
     else
-        cel__queues_each(run->app->config, add_configured, run);
-    if (run->too_many_queues) {
-        cel__cli_usage(run->cli, "A worker consumes at most %d queues.", QUEUES_MAX);
-        return false;
-    }
-    each_name(run, cel__args_string(run->args, "exclude-queues"), drop_queue);
-    for (size_t i = 0; i < run->queue_count; i++) {
-        cel_queue_spec spec;
-
-        if (cel__queue_find(&spec, run->app->config, run->queues[i], &err) != CEL_OK) {
-            cel__cli_fail(&err);
-            return false;
-        }
-    }
-    if (run->queue_count > 0)
-        return true;
-    cel__cli_usage(run->cli, "There is no queue left to consume.");
-    return false;
+        cel__queues_each(run->app->config, add_configured, &run->queues);
+    cel__service_queues_drop(&run->queues, cel__args_string(run->args, "exclude-queues"));
+    return cel__service_queues_check(&run->service, &run->queues, run->app);
 }
 
 /* ---- preparation ---- */
@@ -246,113 +179,13 @@ static bool load_included(struct run *run)
     return true;
 }
 
-static bool choose_umask(struct run *run)
-{
-    const char *text = cel__args_string(run->args, "umask");
-    char *end;
-
-    run->mask = text ? strtol(text, &end, 8) : -1;
-    if (!text || (end != text && !*end && run->mask >= 0 && run->mask <= 0777))
-        return true;
-    cel__cli_usage(run->cli, "Invalid value for '--umask': '%s' is no octal file mode.", text);
-    return false;
-}
-
-static bool choose_level(struct run *run)
-{
-    const char *name = cel__args_string(run->args, "loglevel");
-
-    if (name && !cel__log_level_parse(&run->cli->logging.level, name)) {
-        cel__cli_usage(run->cli,
-                       "Invalid value for '-l' / '--loglevel': '%s' is not one of DEBUG, INFO, "
-                       "WARNING, ERROR, "
-                       "CRITICAL, FATAL.",
-                       name);
-        return false;
-    }
-    return true;
-}
-
-static bool expand(struct run *run, const char *option, char **out)
-{
-    const char *text = cel__args_string(run->args, option);
-    cel_error err = {0};
-
-    cel__buf path = {0};
-
-    if (!text)
-        return true;
-    if (cel__node_format(&path, text, run->node, 0, &err) == CEL_OK &&
-        cel__buf_check(&path, &err) == CEL_OK)
-        *out = cel__buf_detach(&path, NULL);
-    else
-        cel__cli_usage(run->cli, "Invalid value for '--%s': %s", option, err.message);
-    cel__buf_done(&path);
-    return *out != NULL;
-}
-
-static bool choose_names(struct run *run)
-{
-    char hostname[CEL_HOSTNAME_MAX];
-    cel__buf node = {0};
-    cel_error err = {0};
-
-    cel__hostname(hostname);
-    if (cel__nodename(&node, cel__args_string(run->args, "hostname"), hostname, &err) ==
-            CEL_OK &&
-        cel__buf_check(&node, &err) == CEL_OK)
-        run->node = cel__buf_detach(&node, NULL);
-    else
-        cel__cli_usage(run->cli, "Invalid value for '-n' / '--hostname': %s", err.message);
-    cel__buf_done(&node);
-    if (!run->node)
-        return false;
-    return expand(run, "logfile", &run->logfile) && expand(run, "pidfile", &run->pidfile);
-}
-
-static bool become(struct run *run)
-{
-    cel_error err = {0};
-
-    if (run->mask >= 0)
-        umask((mode_t)run->mask);
-    if (cel__daemon_become(cel__args_string(run->args, "uid"),
-                           cel__args_string(run->args, "gid"), &err) == CEL_OK)
-        return true;
-    cel__cli_fail(&err);
-    return false;
-}
-
-/* Returns the exit status; CEL_EXIT_OK: go on. */
-static int take_pidfile(struct run *run)
-{
-    cel_error err = {0};
-    int pid = 0;
-    bool stale = false;
-    cel_code code;
-
-    if (!run->pidfile)
-        return CEL_EXIT_OK;
-    code = cel__pidfile_create(run->pidfile, &pid, &stale, &err);
-    if (code == CEL_OK) {
-        if (stale)
-            fputs("Stale pidfile exists - Removing it.\n", stderr);
-        run->pidfile_made = true;
-        return CEL_EXIT_OK;
-    }
-    fprintf(stderr, "ERROR: %s\n", err.message);
-    if (code == CEL_EEXIST)
-        fprintf(stderr, "Seems we're already running? (pid: %d)\n", pid);
-    return code == CEL_EEXIST ? CEL_EXIT_CANTCREAT : CEL_EXIT_FAILURE;
-}
-
 static bool purge_queues(struct run *run)
 {
     int64_t total = 0;
     cel_error err = {0};
 
-    for (size_t i = 0; i < run->queue_count; i++) {
-        char *name = cel__memdup(run->queues[i].ptr, run->queues[i].len);
+    for (size_t i = 0; i < run->queues.count; i++) {
+        char *name = cel__memdup(run->queues.names[i].ptr, run->queues.names[i].len);
         int64_t count = 0;
         cel_code code = name ? cel_purge(run->app, name, &count, &err) : CEL_ENOMEM;
 
@@ -364,7 +197,7 @@ static bool purge_queues(struct run *run)
         total += count;
     }
     printf("purge: Erased %lld message%s from the queue%s.\n\n", (long long)total,
-           total == 1 ? "" : "s", run->queue_count == 1 ? "" : "s");
+           total == 1 ? "" : "s", run->queues.count == 1 ? "" : "s");
     return true;
 }
 
@@ -374,14 +207,14 @@ static void print_banner(struct run *run)
 
     cel__banner_print(&text,
                       &(cel_banner){.app = run->app,
-                                    .node = run->node,
+                                    .node = run->service.node,
                                     .pool = cel__args_string(run->args, "pool")
                                                 ? cel__args_string(run->args, "pool")
                                             : run->pool->forks ? "prefork"
                                                                : run->pool->names,
                                     .concurrency = run->concurrency,
-                                    .queues = run->queues,
-                                    .queue_count = run->queue_count,
+                                    .queues = run->queues.names,
+                                    .queue_count = run->queues.count,
                                     .with_tasks = run->cli->logging.level <= CEL_LOG_INFO,
                                     .with_builtins = run->cli->logging.level <= CEL_LOG_DEBUG});
     if (!text.failed)
@@ -493,12 +326,12 @@ static int run_worker(struct run *run)
 
     code = cel__worker_new(&run->worker,
                            &(cel_worker_options){.app = run->app,
-                                                 .node = run->node,
+                                                 .node = run->service.node,
                                                  .pool = run->pool,
                                                  .concurrency = run->concurrency,
                                                  .zygote = run->zygote,
-                                                 .queues = run->queues,
-                                                 .queue_count = run->queue_count,
+                                                 .queues = run->queues.names,
+                                                 .queue_count = run->queues.count,
                                                  .log = cel__logging_worker,
                                                  .log_user = &run->cli->logging},
                            &err);
@@ -515,20 +348,18 @@ static int run_worker(struct run *run)
 
 static int prepare_and_run(struct run *run)
 {
-    cel_error err = {0};
     int status;
 
-    if (!apply_options(run) || !choose_pool(run) || !choose_queues(run) || !choose_names(run))
+    if (!apply_options(run) || !choose_pool(run))
+        return CEL_EXIT_USAGE;
+    status = choose_queues(run);
+    if (status != CEL_EXIT_OK)
+        return status;
+    if (!cel__service_name(&run->service, cel__args_string(run->args, "hostname")))
         return CEL_EXIT_USAGE;
     if (!load_included(run))
         return CEL_EXIT_FAILURE;
-    if (cel__args_flag(run->args, "detach") && cel__daemon_detach(&err) != CEL_OK)
-        return cel__cli_fail(&err);
-    if (!become(run))
-        return CEL_EXIT_FAILURE;
-    if (run->logfile && cel__logging_open(&run->cli->logging, run->logfile, &err) != CEL_OK)
-        return cel__cli_fail(&err);
-    status = take_pidfile(run);
+    status = cel__service_start(&run->service);
     if (status != CEL_EXIT_OK)
         return status;
     if (!start_zygote(run)) /* before anything that may start a thread */
@@ -556,24 +387,20 @@ static int start_anew(cel_cli *cli)
 
 static int run_command(cel_cli *cli, const cel_args *args)
 {
-    struct run run = {.cli = cli, .args = args};
+    struct run run = {.cli = cli, .args = args, .service = {.cli = cli, .args = args}};
     const char *settings[CEL_WORDS_MAX + 1] = {NULL};
     int status;
 
     for (int i = 0; i < args->word_count; i++)
         settings[i] = args->words[i];
-    if (!choose_level(&run) || !choose_umask(&run))
+    if (!cel__service_read(&run.service))
         return CEL_EXIT_USAGE;
     if (!cel__cli_app(cli, &run.app, settings, false))
         return CEL_EXIT_FAILURE;
     status = prepare_and_run(&run);
     cel__zygote_stop(run.zygote);
     cel_app_free(run.app);
-    if (run.pidfile_made)
-        cel__pidfile_remove(run.pidfile);
-    cel__free(run.node);
-    cel__free(run.logfile);
-    cel__free(run.pidfile);
+    cel__service_done(&run.service);
     return run.restart && status == CEL_EXIT_OK ? start_anew(cli) : status;
 }
 

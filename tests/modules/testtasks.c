@@ -404,6 +404,49 @@ static json_t *log_(cel_request *req)
     return json_null();
 }
 
+/* ---- flows ---- */
+
+/* {"numbers": [1, 2]}: the chord of test.add(n, 0) and test.xsum; "task" takes the place of test.add. */
+static cel_signature *sums(cel_app *app, const json_t *params, void *user, cel_error *err)
+{
+    const json_t *numbers = json_object_get(params, "numbers");
+    const char *task = json_string_value(json_object_get(params, "task"));
+    cel_signature *parts[4096];
+    size_t count = json_array_size(numbers);
+
+    (void)app;
+    (void)user;
+    if (count == 0 || count > 4096) {
+        cel_error_set(err, CEL_EINVAL, "'numbers' must be a list of 1 to 4096");
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++)
+        parts[i] = cel_signature_new(task ? task : "test.add",
+                                     json_pack("[O, i]", json_array_get(numbers, i), 0), NULL);
+    return cel_chord(cel_group(count, parts), cel_sig("test.xsum", NULL));
+}
+
+/* {"x": 1, "y": 2}: test.add(x, y); {"x": …, "y": …, "times": 3}: a group of as many. */
+static cel_signature *adds(cel_app *app, const json_t *params, void *user, cel_error *err)
+{
+    const json_t *times = json_object_get(params, "times");
+    cel_signature *parts[16];
+    size_t count = times ? (size_t)json_integer_value(times) : 1;
+
+    (void)app;
+    (void)user;
+    if (count > 16) {
+        cel_error_set(err, CEL_EINVAL, "'times' is at most 16");
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++)
+        parts[i] = cel_signature_new(
+            "test.add",
+            json_pack("[O?, O?]", json_object_get(params, "x"), json_object_get(params, "y")),
+            NULL);
+    return times ? cel_group(count, parts) : parts[0];
+}
+
 CEL_MODULE(testtasks)
 {
     static const char *const recorded[] = {"proj.add", "proj.tsum"};
@@ -444,4 +487,6 @@ CEL_MODULE(testtasks)
     cel_task(app, "test.late.crash", crash, .acks_late = 1, .reject_on_worker_lost = 1);
     cel_task(app, "test.late.crash_once", crash_once, .acks_late = 1,
              .reject_on_worker_lost = 1);
+    cel_flow(app, "sums", sums, .summary = "{numbers} adds up");
+    cel_flow(app, "adds", adds, .queue = "adds");
 }
