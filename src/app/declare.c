@@ -218,6 +218,7 @@ void cel__app_broker_options(const cel_app *app, cel_broker_options *options)
     options->describe = cel__app_describe;
     options->queues_of = cel__app_queues_of;
     options->describe_user = app;
+    options->transport_options = cel__config_at(app->config, CEL_SET_broker_transport_options);
     options->connect_timeout_ms = timeout_ms > 0 ? timeout_ms : 0;
     json_int_t seconds = json_integer_value(heartbeat);
     options->heartbeat_s = seconds > 0 && seconds < 65536 ? (int)seconds : -1;

@@ -6,6 +6,9 @@
 static const cel_broker_ops *const brokers[] = {
     &cel__sqlite_broker_ops,
     &cel__memory_broker_ops,
+#ifdef CEL_HAVE_REDIS
+    &cel__redis_broker_ops,
+#endif
 #ifdef CEL_HAVE_AMQP
     &cel__amqp_broker_ops,
 #endif

@@ -19,6 +19,7 @@
 #ifndef CEL_BROKER_BROKER_H
 #define CEL_BROKER_BROKER_H
 
+#include <jansson.h>
 #include <uv.h>
 
 #include "celeriac/error.h"
@@ -84,6 +85,8 @@ typedef struct cel_broker_options {
     const void *describe_user; /* of both */
     int64_t connect_timeout_ms; /* 0: the broker's default */
     int heartbeat_s;            /* AMQP; 0: the broker's default; -1: none */
+    const json_t *transport_options; /* broker_transport_options, an object; borrowed during open; may be NULL */
+    cel_view delay_queue_type;  /* AMQP: "quorum" or "classic", the queues in which messages wait for their ETA; absent: they do not */
 } cel_broker_options;
 
 typedef struct cel_consumer_options {
@@ -109,7 +112,8 @@ typedef struct cel_queue_info {
 
 typedef struct cel_broker_ops {
     const char *schemes;     /* "sqlite" or "amqp,amqps": the URL schemes, comma-separated */
-    bool native_eta;         /* messages with eta_ms stay in the broker until they are due */
+    bool native_eta;         /* messages with eta_ms stay in the broker until they are due (AMQP: for whole seconds, where the server
+                              * has such queues: the rest is the consumer's to wait) */
 
     cel_code (*open)(cel_broker **out, const cel_broker_options *options, cel_error *err);
 
@@ -138,7 +142,12 @@ typedef struct cel_broker_ops {
     void (*reject)(cel_delivery *delivery, bool requeue, cel_broker_cb cb, void *user);
     void (*release)(cel_delivery *delivery, cel_broker_cb cb, void *user);
 
-    /* Deletes what is ready or delayed in the queue; `cb` gets how many. */
+    /* Lets the delivery's message wait in the broker until `eta_ms` (wall time) instead of in the holder's memory: publishes it anew and,
+     * when that is confirmed, settles the delivery, which it takes. `cb` as above; CEL_ENOTSUP: it cannot wait there. A connection lost
+     * in between may double the message. NULL where deliveries come when they are due. */
+    cel_code (*postpone)(cel_delivery *delivery, int64_t eta_ms, cel_broker_cb cb, void *user, cel_error *err);
+
+    /* Deletes what is ready or delayed in the queue (AMQP: ready); `cb` gets how many. */
     cel_code (*purge)(cel_broker *broker, cel_view queue, void (*cb)(void *user, int64_t count, const cel_error *err), void *user, cel_error *err);
 
     /* Calls `cb` for each queue (all if `queue` is absent), then once with info NULL (and err, if it failed). CEL_ENOTSUP where a broker cannot
@@ -157,6 +166,7 @@ cel_code cel__broker_open(cel_broker **out, const cel_broker_options *options, c
 
 extern const cel_broker_ops cel__memory_broker_ops;
 extern const cel_broker_ops cel__sqlite_broker_ops;
+extern const cel_broker_ops cel__redis_broker_ops; /* built with hiredis only: CEL_HAVE_REDIS */
 extern const cel_broker_ops cel__amqp_broker_ops; /* built with librabbitmq only: CEL_HAVE_AMQP */
 
 #endif

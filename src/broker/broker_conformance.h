@@ -12,6 +12,8 @@ enum {
     CEL_LACKS_RELEASE = 4,   /* what is handed back counts as delivered */
     CEL_LACKS_ACCEPTED = 8,  /* accept() is the acknowledgement: it never comes back */
     CEL_LACKS_FAIRNESS = 16, /* queues are served fairly only in the long run */
+    CEL_LACKS_DELAY = 64,    /* what has an ETA is ready until a consumer has seen it */
+    CEL_LACKS_FINE_ETA = 32, /* waits for whole seconds, elsewhere than in the queue */
 };
 
 typedef struct cel_broker_conformance {

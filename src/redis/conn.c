@@ -282,14 +282,21 @@ static void flush(cel__redis *redis)
         lose(redis, &err);
 }
 
+static void end_turn(cel__redis *redis)
+{
+    if (redis->opts.on_turn)
+        redis->opts.on_turn(redis->opts.user);
+    flush(redis);
+}
+
 static void on_prepare(uv_prepare_t *prepare)
 {
-    flush(prepare->data);
+    end_turn(prepare->data);
 }
 
 static void on_check(uv_check_t *check)
 {
-    flush(check->data);
+    end_turn(check->data);
 }
 
 /* ---- reading ---- */
@@ -302,6 +309,8 @@ static void log_outage(cel__redis *redis, const cel_error *why)
     if (!redis->opts.quiet)
         cel__err(redis->opts.log, "%s %s is out of reach, trying again: %s", redis->opts.what,
                  redis->opts.url->shown, why->message);
+    if (redis->opts.on_down)
+        redis->opts.on_down(redis->opts.user, why);
 }
 
 static void start_tick(cel__redis *redis);
@@ -338,6 +347,7 @@ static void take_greeting(cel__redis *redis, const redisReply *reply)
 
         if (which < own || code != CEL_EIO) {
             redis->ever_up = redis->ever_up && code == CEL_EBUSY; /* ask no one to wait */
+            err.retriable = code != CEL_ECONN || strstr(reply->str, "MASTERDOWN");
             lose(redis, &err);
             return;
         }

@@ -76,8 +76,19 @@ typedef struct cel__redis_options {
     void (*on_push)(void *user, const redisReply *reply);
     /* May be NULL. Called when a connection is up, before waiting requests are sent. */
     void (*on_up)(void *user);
+    /* May be NULL. An outage begins: the connection was lost, or the first attempt failed. Not
+     * retriable if the login or the database is refused. Must not close. */
+    void (*on_down)(void *user, const cel_error *err);
+    /* May be NULL. Called in every turn of the loop before what it has gathered is written: the
+     * last chance to add to it. Must not close. */
+    void (*on_turn)(void *user);
     void *user;
 } cel__redis_options;
+
+/* Connects, logs in and closes again, waiting for it at most the URL's timeout_ms. Tells whether
+ * the server can be used: CEL_ECONN, CEL_EBUSY, or CEL_ECONFIG where it refuses the login, the
+ * database or the user. Any thread. */
+cel_code cel__redis_probe(const cel__redis_url *url, const cel_clock *clock, cel_error *err);
 
 /* Starts to connect. The caller owns *out and ends it with cel__redis_close(). */
 cel_code cel__redis_new(cel__redis **out, const cel__redis_options *options, cel_error *err);
