@@ -3,7 +3,7 @@
 BUILD ?= build
 JOBS  ?= $(shell nproc)
 
-.PHONY: all demo test bench install docs format clean
+.PHONY: all demo demo-servers test bench install docs format clean
 
 all: $(BUILD)/build.ninja
 	meson compile -C $(BUILD) -j $(JOBS)
@@ -15,6 +15,11 @@ $(BUILD)/build.ninja:
 # The main job on the embedded default: four tasks, a chord, the ranking.
 demo: all
 	./examples/hotwords/demo.sh $(BUILD)
+
+# The same on private RabbitMQ and Redis servers, with the dispatcher.
+demo-servers: all
+	./packaging/install-deps.sh servers
+	./examples/hotwords/demo-servers.sh $(BUILD)
 
 # All tests: under AddressSanitizer and UBSan, the threads under ThreadSanitizer, and both compilers without a warning.
 test:

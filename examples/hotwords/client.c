@@ -15,7 +15,7 @@
 #include "render.h"
 
 #define EXIT_USAGE       2
-#define EXIT_UNAVAILABLE 69   /* no answer in time, or the broker is out of reach */
+#define EXIT_UNAVAILABLE 69 /* no answer in time, or the broker is out of reach */
 #define ANSWER_MS        10000
 #define HINT_MS          3000 /* how long to be silent when no part ends */
 
@@ -40,21 +40,21 @@ static const char *absolute(char path[PATH_MAX], const char *data)
 static json_t *make_params(const hw_options *options)
 {
     char path[PATH_MAX];
-    json_t *params = json_pack("{s:[], s:[], s:I}", "dates", "levels", "top",
-                               (json_int_t)options->top);
+    json_t *params =
+        json_pack("{s:[], s:[], s:I}", "dates", "levels", "top", (json_int_t)options->top);
     int failed = params ? 0 : -1;
 
     for (size_t day = 0; day < options->date_count; day++)
         failed |= json_array_append_new(json_object_get(params, "dates"),
                                         json_string(options->dates[day]));
     for (size_t range = 0; range < options->range_count; range++)
-        failed |= json_array_append_new(json_object_get(params, "levels"),
-                                        json_pack("[I, I]",
-                                                  (json_int_t)options->ranges[range].lo,
-                                                  (json_int_t)options->ranges[range].hi));
+        failed |=
+            json_array_append_new(json_object_get(params, "levels"),
+                                  json_pack("[I, I]", (json_int_t)options->ranges[range].lo,
+                                            (json_int_t)options->ranges[range].hi));
     if (options->data)
-        failed |= json_object_set_new(params, "data",
-                                      json_string(absolute(path, options->data)));
+        failed |=
+            json_object_set_new(params, "data", json_string(absolute(path, options->data)));
     if (!failed)
         return params;
     json_decref(params);
@@ -311,8 +311,9 @@ static void on_message(void *user, const json_t *message)
     } else if (json_object_get(message, "parts")) {
         const char *id = json_string_value(json_object_get(message, "id"));
 
-        fprintf(stderr, "job %s: %zu parts sent to the queue %s by the dispatcher\n", id ? id : "?",
-                json_array_size(json_object_get(message, "parts")), options->queue);
+        fprintf(stderr, "job %s: %zu parts sent to the queue %s by the dispatcher\n",
+                id ? id : "?", json_array_size(json_object_get(message, "parts")),
+                options->queue);
         show_progress(0, json_array_size(json_object_get(message, "parts")), terminal);
     } else {
         end_progress(terminal);
@@ -334,8 +335,7 @@ static int run_by_rpc(const hw_options *options, cel_app *app)
     int status;
 
     if (!request || json_object_set_new(request, "flow", json_string(HW_FLOW)) != 0 ||
-        json_object_set_new(request, "queue", json_string(options->queue)) != 0 ||
-        json_object_set_new(request, "wait", json_true()) != 0)
+        json_object_set_new(request, "queue", json_string(options->queue)) != 0)
         json_decref(request);
     else
         code = cel_rpc(app, &answer, request,

@@ -162,7 +162,8 @@ static bool check_rest(const json_t *params, cel_error *err)
 
 static cel_signature *make_part(const json_t *date, const json_t *range, const json_t *data)
 {
-    json_t *args = json_pack("[O, O, O]", date, json_array_get(range, 0), json_array_get(range, 1));
+    json_t *args =
+        json_pack("[O, O, O]", date, json_array_get(range, 0), json_array_get(range, 1));
 
     if (args && json_is_string(data))
         json_array_append(args, (json_t *)data);

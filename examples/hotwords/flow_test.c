@@ -30,14 +30,16 @@ static void two_days_and_two_ranges_are_a_chord_of_four_parts(void **state)
 {
     static const char *const calls[] = {"[\"20200406\", 1, 450]", "[\"20200406\", 451, 900]",
                                         "[\"20200407\", 1, 450]", "[\"20200407\", 451, 900]"};
-    cel_signature *job = build("{\"dates\": [\"20200406\", \"20200407\"], \"levels\": [[1, 450], "
-                               "[451, 900]], \"top\": 7}");
+    cel_signature *job =
+        build("{\"dates\": [\"20200406\", \"20200407\"], \"levels\": [[1, 450], "
+              "[451, 900]], \"top\": 7}");
     const json_t *kwargs, *header;
 
     (void)state;
     assert_non_null(job);
     kwargs = json_object_get(cel_signature_json(job), "kwargs");
-    header = json_object_get(json_object_get(json_object_get(kwargs, "header"), "kwargs"), "tasks");
+    header =
+        json_object_get(json_object_get(json_object_get(kwargs, "header"), "kwargs"), "tasks");
     if (!header)
         header = json_object_get(kwargs, "header");
     assert_int_equal(json_array_size(header), 4);
@@ -45,17 +47,17 @@ static void two_days_and_two_ranges_are_a_chord_of_four_parts(void **state)
         const json_t *part = json_array_get(header, i);
         char *args = json_dumps(json_object_get(part, "args"), 0);
 
-        assert_string_equal(json_string_value(json_object_get(part, "task")), "make_result_str");
+        assert_string_equal(json_string_value(json_object_get(part, "task")),
+                            "make_result_str");
         assert_string_equal(args, calls[i]);
         free(args);
     }
     assert_string_equal(
         json_string_value(json_object_get(json_object_get(kwargs, "body"), "task")),
         "make_model");
-    assert_int_equal(
-        json_integer_value(json_object_get(
-            json_object_get(json_object_get(kwargs, "body"), "kwargs"), "top")),
-        7);
+    assert_int_equal(json_integer_value(json_object_get(
+                         json_object_get(json_object_get(kwargs, "body"), "kwargs"), "top")),
+                     7);
     cel_signature_free(job);
 }
 

@@ -25,7 +25,7 @@ typedef struct cel_rpc_options {
 
 #define CEL_RPC_OPTIONS(...) (&(cel_rpc_options){.size = sizeof(cel_rpc_options), __VA_ARGS__})
 
-/* Sends `request` (taken; an object: "flow" and the flow's parameters) and waits for the answer, an object owned by the caller: {"id": …, "parts": […]}, or
+/* Sends `request` (taken; an object: "flow" and the flow's parameters; with `wait` the member "wait" is added) and waits for the answer, an object owned by the caller: {"id": …, "parts": […]}, or
  * with `wait` {"id": …, "state": "SUCCESS", "result": …}. After an outage of the broker the request is sent again. Any thread.
  *
  * CEL_EINVAL: the dispatcher refused, its message says why. CEL_ETASK: the job failed (with `wait`; exc_type and message are the exception's).

@@ -128,10 +128,8 @@ static cel_code no_flow(const cel_app *app, cel_view name, cel_error *err)
     return code;
 }
 
-cel_code cel__flow_find(const cel_flow_entry **out,
-                        const cel_app *app,
-                        cel_view name,
-                        cel_error *err)
+cel_code
+cel__flow_find(const cel_flow_entry **out, const cel_app *app, cel_view name, cel_error *err)
 {
     const cel_flow_entry *flow = app->flows;
 

@@ -16,10 +16,8 @@ typedef struct cel_flow_entry {
 } cel_flow_entry;
 
 /* Finds the flow; an absent name means the only one. CEL_ENOENT lists those there are. */
-cel_code cel__flow_find(const cel_flow_entry **out,
-                        const cel_app *app,
-                        cel_view name,
-                        cel_error *err);
+cel_code
+cel__flow_find(const cel_flow_entry **out, const cel_app *app, cel_view name, cel_error *err);
 
 /* Calls the function; *out is the caller's. CEL_EINVAL, or the code that the function set. */
 cel_code cel__flow_call(cel_signature **out,

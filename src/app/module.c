@@ -128,6 +128,16 @@ static cel_code run_module(cel_app *app, void *handle, const char *module, cel_e
     return cel_error_set(err, CEL_EMODULE, "%s: %s", module, app->module_error.message);
 }
 
+bool cel__module_is_there(const char *module)
+{
+    cel__buf path = {0};
+    bool there = module[0] && (strchr(module, '/') ? access(module, F_OK) == 0
+                                                   : find_module(&path, module, NULL) == CEL_OK);
+
+    cel__buf_done(&path);
+    return there;
+}
+
 cel_code cel_app_load(cel_app *app, const char *module, cel_error *err)
 {
     cel__buf path = {0};

@@ -81,11 +81,8 @@ static void open_chords(cel_submit *submit)
     }
 }
 
-cel_code cel__submit_start(cel_submit *submit,
-                           cel_broker *broker,
-                           cel_backend *backend,
-                           bool together,
-                           cel_error *err)
+cel_code cel__submit_start(
+    cel_submit *submit, cel_broker *broker, cel_backend *backend, bool together, cel_error *err)
 {
     submit->broker = broker;
     submit->backend = backend;

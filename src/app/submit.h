@@ -14,8 +14,9 @@ struct cel_submit {
     cel_batch batch; /* owned by whoever embeds this: built before, freed after `done` */
     bool keep; /* all messages stay in the batch, so that it can be submitted again; otherwise
                 * those of large batches are freed as soon as the broker has copied them */
-    void (*done)(cel_submit *submit); /* all is confirmed, or something has failed: see `code` */
-    cel_code code;                    /* the first failure */
+    void (*done)(
+        cel_submit *submit); /* all is confirmed, or something has failed: see `code` */
+    cel_code code;           /* the first failure */
     cel_error err;
     /* ---- private ---- */
     cel_broker *broker;

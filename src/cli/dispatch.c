@@ -109,7 +109,8 @@ static int serve(struct run *run)
                                                          .user = run},
                                &err);
     for (size_t i = 0; i < run->watched; i++)
-        uv_close((uv_handle_t *)&run->signals[i], NULL); /* by cel_app_free(), which runs the loop */
+        uv_close((uv_handle_t *)&run->signals[i],
+                 NULL); /* by cel_app_free(), which runs the loop */
     return code == CEL_OK ? CEL_EXIT_OK : cel__cli_fail(&err);
 }
 
@@ -119,9 +120,12 @@ static int prepare_and_serve(struct run *run, const cel_args *args)
     const char *name = cel__args_string(args, "hostname");
     int status;
 
+    if (!cel__service_include(run->app, NULL))
+        return CEL_EXIT_FAILURE;
     if (!run->app->flows)
-        return cel__cli_usage(run->cli, "No flow is declared: name the module that declares one "
-                                        "with -A, in front of 'dispatch'.");
+        return cel__cli_usage(run->cli,
+                              "No flow is declared: name the module that declares one "
+                              "with -A, in front of 'dispatch'.");
     cel__service_queues_add(&run->queues, list ? list : CEL_DISPATCH_QUEUE);
     status = cel__service_queues_check(&run->service, &run->queues, run->app);
     if (status != CEL_EXIT_OK)
@@ -151,11 +155,14 @@ const cel_command cel__dispatch_command = {
     "dispatch",
     "",
     "Start a dispatcher: requests in, flows sent, replies out.",
-    "A request is a message whose body is a JSON object: \"flow\" names the flow (it may be left "
+    "A request is a message whose body is a JSON object: \"flow\" names the flow (it may be "
+    "left "
     "out\n"
-    "where the module declares one), \"queue\" says where its tasks go, \"wait\": true asks for "
+    "where the module declares one), \"queue\" says where its tasks go, \"wait\": true asks "
+    "for "
     "progress\n"
-    "and result too, the other members are the flow's parameters. The reply goes to the request's\n"
+    "and result too, the other members are the flow's parameters. The reply goes to the "
+    "request's\n"
     "reply_to with its correlation_id: {\"id\": ..., \"parts\": [...]}, or {\"error\": ...}. A "
     "request that\n"
     "comes again with the same correlation_id is answered again, and nothing is sent twice.\n\n"

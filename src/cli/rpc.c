@@ -34,8 +34,6 @@ static int read_request(cel_cli *cli, const cel_args *args, json_t **request)
         return cel__cli_usage(cli, "Invalid parameters: not a JSON object");
     if (json_object_set_new(*request, "flow", json_string(args->words[0])) != 0)
         return cel__cli_usage(cli, "Invalid name of a flow: no UTF-8");
-    if (cel__args_flag(args, "wait"))
-        json_object_set_new(*request, "wait", json_true());
     return CEL_EXIT_OK;
 }
 
@@ -106,11 +104,13 @@ const cel_command cel__rpc_command = {
     "rpc",
     "FLOW [JSON]",
     "Ask a dispatcher to send a flow, and print its answer.",
-    "JSON is an object: the flow's parameters, and perhaps \"queue\", where its tasks are to go. "
+    "JSON is an object: the flow's parameters, and perhaps \"queue\", where its tasks are to "
+    "go. "
     "The answer\n"
     "is {\"id\": ..., \"parts\": [...]}, with --wait {\"id\": ..., \"state\": \"SUCCESS\", "
     "\"result\": ...}.\n"
-    "Exit status: 0 done; 1 refused, or the job failed; 69 no answer in time, or no connection.",
+    "Exit status: 0 done; 1 refused, or the job failed; 69 no answer in time, or no "
+    "connection.",
     options,
     1,
     2,

@@ -82,6 +82,56 @@ bool cel__service_name(cel_service *service, const char *hostname)
            expand(service, "pidfile", &service->pidfile);
 }
 
+/* ---- modules ---- */
+
+static bool load(cel_app *app, const char *name)
+{
+    cel_error err = {0};
+
+    if (cel_app_load(app, name, &err) == CEL_OK)
+        return true;
+    cel__cli_fail(&err);
+    return false;
+}
+
+static bool load_listed(cel_app *app, const char *setting)
+{
+    const json_t *names = cel__config_json(app->config, setting);
+    const json_t *value;
+    size_t i;
+
+    json_array_foreach(names, i, value)
+    {
+        const char *name = json_string_value(value);
+
+        if (!name)
+            continue;
+        if (!cel__module_is_there(name))
+            cel__info(&app->log, "%s: no shared object '%s': left to workers in Python",
+                      setting, name);
+        else if (!load(app, name))
+            return false;
+    }
+    return true;
+}
+
+bool cel__service_include(cel_app *app, const char *list)
+{
+    while (list && *list) {
+        size_t len = strcspn(list, ",");
+        char *name = strndup(list, len);
+        bool ok = name && (len == 0 || load(app, name));
+
+        if (!name)
+            fputs("Error: out of memory\n", stderr);
+        free(name);
+        if (!ok)
+            return false;
+        list += len + (list[len] == ',');
+    }
+    return load_listed(app, "imports") && load_listed(app, "include");
+}
+
 /* ---- the process ---- */
 
 static bool become(cel_service *service)

@@ -9,11 +9,26 @@
 
 /* Rows of an option table. */
 #define CEL_SERVICE_OPTIONS                                                                    \
-    {"loglevel", 'l', NULL, CEL_OPTION_STRING, "LEVEL", NULL,                                  \
+    {"loglevel",                                                                               \
+     'l',                                                                                      \
+     NULL,                                                                                     \
+     CEL_OPTION_STRING,                                                                        \
+     "LEVEL",                                                                                  \
+     NULL,                                                                                     \
      "DEBUG, INFO, WARNING (default), ERROR or CRITICAL"},                                     \
-        {"logfile", 'f', NULL, CEL_OPTION_STRING, "FILE", NULL,                                \
+        {"logfile",                                                                            \
+         'f',                                                                                  \
+         NULL,                                                                                 \
+         CEL_OPTION_STRING,                                                                    \
+         "FILE",                                                                               \
+         NULL,                                                                                 \
          "Log to this file instead of stderr"},                                                \
-        {"pidfile", 0, NULL, CEL_OPTION_STRING, "FILE", NULL,                                  \
+        {"pidfile",                                                                            \
+         0,                                                                                    \
+         NULL,                                                                                 \
+         CEL_OPTION_STRING,                                                                    \
+         "FILE",                                                                               \
+         NULL,                                                                                 \
          "Write the process id here; refuse to start if it is taken"},                         \
         {"detach", 'D', NULL, CEL_OPTION_FLAG, NULL, NULL, "Run in the background"},           \
         {"uid", 0, NULL, CEL_OPTION_STRING, "USER", NULL, "Become this user"},                 \
@@ -33,6 +48,10 @@ typedef struct cel_service {
 
 /* Reads --loglevel and --umask; false: a usage error was printed. */
 bool cel__service_read(cel_service *service);
+
+/* Loads the modules of a comma-separated list (may be NULL), and those of the settings `imports` and `include` that are shared
+ * objects: the others are the Python workers' who share the configuration. False: an error was printed. */
+bool cel__service_include(cel_app *app, const char *list);
 
 /* Makes the node's name of `hostname` (NULL: the default, "celery@…"), and expands --logfile and --pidfile with it; false: a
  * usage error was printed. */

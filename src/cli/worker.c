@@ -159,26 +159,6 @@ static int choose_queues(struct run *run)
 
 /* ---- preparation ---- */
 
-static bool load_included(struct run *run)
-{
-    const char *list = cel__args_string(run->args, "include");
-
-    while (list && *list) {
-        size_t len = strcspn(list, ",");
-        char *name = strndup(list, len);
-        cel_error err = {0};
-        cel_code code = name && len ? cel_app_load(run->app, name, &err) : CEL_OK;
-
-        free(name);
-        if (code != CEL_OK) {
-            cel__cli_fail(&err);
-            return false;
-        }
-        list += len + (list[len] == ',');
-    }
-    return true;
-}
-
 static bool purge_queues(struct run *run)
 {
     int64_t total = 0;
@@ -357,7 +337,7 @@ static int prepare_and_run(struct run *run)
         return status;
     if (!cel__service_name(&run->service, cel__args_string(run->args, "hostname")))
         return CEL_EXIT_USAGE;
-    if (!load_included(run))
+    if (!cel__service_include(run->app, cel__args_string(run->args, "include")))
         return CEL_EXIT_FAILURE;
     status = cel__service_start(&run->service);
     if (status != CEL_EXIT_OK)

@@ -2,9 +2,8 @@
 #include "dispatch/ids.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-
 #include <openssl/evp.h>
+#include <stdio.h>
 
 /* uuid5(NAMESPACE_DNS, "celeriac.dispatch") */
 static const unsigned char name_space[16] = {0xd7, 0x60, 0x83, 0xb0, 0xd4, 0xba, 0x56, 0xaf,
@@ -27,9 +26,8 @@ bool cel__dispatch_id(char out[CEL_UUID_LEN + 1], cel_view correlation_id, uint6
     unsigned char b[EVP_MAX_MD_SIZE];
     char number[24];
     int len = snprintf(number, sizeof number, "%" PRIu64 ":", n);
-    cel_view pieces[] = {{(const char *)name_space, sizeof name_space},
-                         {number, (size_t)len},
-                         correlation_id};
+    cel_view pieces[] = {
+        {(const char *)name_space, sizeof name_space}, {number, (size_t)len}, correlation_id};
 
     if (!hash(b, EVP_sha1(), pieces, 3))
         return false;

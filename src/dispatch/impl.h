@@ -3,6 +3,7 @@
 #define CEL_DISPATCH_IMPL_H
 
 #include <jansson.h>
+#include <uthash.h>
 
 #include "app/client.h"
 #include "app/flow.h"
@@ -10,8 +11,6 @@
 #include "core/id.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/memory.h"
-
-#include <uthash.h>
 
 #define CEL_REPORTS_MAX  10000 /* requesters that wait for results at once */
 #define CEL_PROGRESS_MAX 1000  /* parts whose progress is reported */
@@ -28,9 +27,9 @@ struct cel_dispatcher {
     cel_backend *backend; /* NULL: results are disabled */
     bool together;        /* broker and result store share a transaction */
     cel_consumer *consumer;
-    uv_timer_t timer;                /* for requests that wait for another try */
-    cel_dispatch_request *requests;  /* all that are being worked on */
-    cel_dispatch_request *by_key;    /* those with a correlation id, the first of each: uthash */
+    uv_timer_t timer;               /* for requests that wait for another try */
+    cel_dispatch_request *requests; /* all that are being worked on */
+    cel_dispatch_request *by_key;   /* those with a correlation id, the first of each: uthash */
     cel_dispatch_report *reports;
     size_t request_count, report_count;
     cel_dispatch_memory memory; /* of what was sent, where there is no result store */
@@ -40,8 +39,8 @@ struct cel_dispatcher {
 
 /* The parts of a job, as the reply names them. */
 typedef struct cel_dispatch_job {
-    char *id;      /* owned: of the result; of a group its group id */
-    char **parts;  /* owned, as the texts: of a chord its header's, of a group its members' */
+    char *id;     /* owned: of the result; of a group its group id */
+    char **parts; /* owned, as the texts: of a chord its header's, of a group its members' */
     size_t count;
     bool group; /* the result is that of the parts, together */
 } cel_dispatch_job;

@@ -24,7 +24,8 @@ static cel_code fill(cel_dispatch_job *job, cel_result *result)
     if (!job->id || !job->parts)
         return CEL_ENOMEM;
     for (; job->count < count; job->count++) {
-        job->parts[job->count] = cel__strdup(cel_result_id(cel_result_child(group, job->count)));
+        job->parts[job->count] =
+            cel__strdup(cel_result_id(cel_result_child(group, job->count)));
         if (!job->parts[job->count])
             return CEL_ENOMEM;
     }

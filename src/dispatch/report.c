@@ -9,11 +9,11 @@
  * correlation id. What has been waited for longer than results are kept is given up when the next one begins. */
 #include <inttypes.h>
 
+#include <utlist.h>
+
 #include "core/mem.h"
 #include "dispatch/impl.h"
 #include "message/result.h"
-
-#include <utlist.h>
 
 struct part {
     char *id;       /* owned */
@@ -27,7 +27,8 @@ struct cel_dispatch_report {
     cel_dispatcher *dispatcher;
     char *id, *reply_to, *correlation_id; /* owned; the last may be NULL */
     bool group;
-    struct part *parts; /* owned: targets first, in their order; then those whose progress is told */
+    struct part
+        *parts; /* owned: targets first, in their order; then those whose progress is told */
     struct part *by_id; /* uthash over `parts` */
     size_t count, target_count;
     size_t told; /* of the progress */
@@ -118,9 +119,9 @@ static void on_told(void *user, cel_code code, const cel_error *err)
 static void send_text(cel_dispatch_report *report)
 {
     cel_broker *broker = report->dispatcher->broker;
-    cel_message message = cel__dispatch_reply(cel__view(report->reply_to),
-                                              cel__view(report->correlation_id),
-                                              cel__buf_view(&report->text));
+    cel_message message =
+        cel__dispatch_reply(cel__view(report->reply_to), cel__view(report->correlation_id),
+                            cel__buf_view(&report->text));
     cel_error err = {0};
     cel_code code = cel__buf_check(&report->text, &err);
 
@@ -176,8 +177,9 @@ static bool add_first_failure(cel_dispatch_report *report)
         cel_result_meta meta;
 
         if (!load(&meta, &report->parts[i], &scratch)) {
-            meta = (cel_result_meta){.status = CEL_VIEW(CEL_STATE_FAILURE),
-                                     .result = CEL_VIEW("\"the stored result cannot be read\"")};
+            meta =
+                (cel_result_meta){.status = CEL_VIEW(CEL_STATE_FAILURE),
+                                  .result = CEL_VIEW("\"the stored result cannot be read\"")};
             found = true;
         } else {
             found = cel__state_failed(meta.status);

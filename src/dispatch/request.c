@@ -11,6 +11,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include <utlist.h>
+
 #include "app/handle.h"
 #include "celeriac/result.h"
 #include "core/json.h"
@@ -18,18 +20,17 @@
 #include "dispatch/ids.h"
 #include "dispatch/impl.h"
 
-#include <utlist.h>
-
-#define KEY_MAX        255 /* bytes of a correlation id, AMQP's limit */
-#define NAME_MAX_LEN   255
-#define DELIVERIES_MAX 10  /* a request that was delivered more often than that has ended dispatchers */
-#define PAUSE_MIN_MS   100
-#define PAUSE_MAX_MS   30000
+#define KEY_MAX      255 /* bytes of a correlation id, AMQP's limit */
+#define NAME_MAX_LEN 255
+#define DELIVERIES_MAX                                                                         \
+    10 /* a request that was delivered more often than that has ended dispatchers */
+#define PAUSE_MIN_MS 100
+#define PAUSE_MAX_MS 30000
 
 struct cel_dispatch_request {
     cel_dispatcher *dispatcher;
     cel_delivery *delivery; /* NULL once it is settled */
-    cel_view key;           /* of the delivery, like reply_to: absent without a correlation id */
+    cel_view key; /* of the delivery, like reply_to: absent without a correlation id */
     cel_view reply_to;
     char record_id[CEL_UUID_LEN + 1];
     char digest[CEL_DIGEST_LEN + 1]; /* of what was asked for */
@@ -46,7 +47,8 @@ struct cel_dispatch_request {
     cel__buf answer;
     cel_dispatch_job job;
     bool refused, keyed;
-    void (*step)(cel_dispatch_request *request); /* to be tried again at due_ms; 0: nothing is */
+    void (*step)(
+        cel_dispatch_request *request); /* to be tried again at due_ms; 0: nothing is */
     int64_t due_ms, pause_ms;
     cel_dispatch_request *prev, *next; /* in dispatcher->requests */
     cel_dispatch_request *same;        /* the next with this correlation id */
@@ -98,8 +100,8 @@ static void abandon(cel_dispatch_request *request)
     finish(request);
 }
 
-static void
-pause_before(cel_dispatch_request *request, void (*step)(cel_dispatch_request *request))
+static void pause_before(cel_dispatch_request *request,
+                         void (*step)(cel_dispatch_request *request))
 {
     cel_dispatcher *dispatcher = request->dispatcher;
 
@@ -342,8 +344,8 @@ static void answer_again(cel_dispatch_request *request, cel_view document)
         code = cel__buf_check(&tuple, &err);
     }
     if (code == CEL_OK)
-        code = cel__dispatch_job_load(&request->job, dispatcher->app, cel__buf_view(&tuple),
-                                      &err);
+        code =
+            cel__dispatch_job_load(&request->job, dispatcher->app, cel__buf_view(&tuple), &err);
     cel__buf_done(&tuple);
     json_decref(json);
     if (code != CEL_OK) {
@@ -416,8 +418,7 @@ static cel_code keep_plan(cel_dispatch_request *request, const cel_plan *plan, c
     if (code == CEL_OK)
         code = cel__buf_check(document, err);
     if (code == CEL_OK)
-        code =
-            cel__dispatch_job_load(&request->job, request->dispatcher->app, tuple, err);
+        code = cel__dispatch_job_load(&request->job, request->dispatcher->app, tuple, err);
     return code;
 }
 
@@ -494,9 +495,8 @@ static void note_sent(cel_dispatch_request *request, cel_code code, const cel_er
 
 static void on_submitted(cel_submit *submit)
 {
-    note_sent(
-        (cel_dispatch_request *)((char *)submit - offsetof(cel_dispatch_request, submit)),
-        submit->code, &submit->err);
+    note_sent((cel_dispatch_request *)((char *)submit - offsetof(cel_dispatch_request, submit)),
+              submit->code, &submit->err);
 }
 
 static void on_saved_together(void *user, cel_code code, const cel_error *err)

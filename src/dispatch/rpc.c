@@ -23,7 +23,8 @@ struct rpc_op {
     cel_rpc_options options; /* of its texts only what is copied above */
     cel_consumer *consumer;
     uv_timer_t probe;    /* until the next try */
-    uv_timer_t deadline; /* of the first answer, where that is not the end */
+    uv_timer_t deadline; /* with `wait`: of the first answer, then of the result */
+    char *job_id;        /* owned; NULL before the first answer */
     size_t pending;      /* publishes under way */
     json_t *answer;      /* owned; the last message */
     bool listening, ending, canceled;
@@ -87,6 +88,7 @@ static void free_rpc(cel_client_op *op)
 
     cel__free(rpc->queue);
     cel__free(rpc->correlation_id);
+    cel__free(rpc->job_id);
     cel__buf_done(&rpc->body);
     json_decref(rpc->answer);
     cel__free(rpc);
@@ -108,7 +110,26 @@ static void on_deadline(uv_timer_t *timer)
     struct rpc_op *rpc = timer->data;
     cel_error err = {0};
 
-    end_rpc(rpc, no_answer(rpc, &err), &err);
+    if (rpc->job_id)
+        cel_error_set(&err, CEL_ETIMEDOUT, "no result within %g s: the job %s goes on",
+                      (double)rpc->options.result_timeout_ms / 1000, rpc->job_id);
+    else
+        no_answer(rpc, &err);
+    end_rpc(rpc, CEL_ETIMEDOUT, &err);
+}
+
+/* The first answer is there: from now on the result is waited for. */
+static void note_job(struct rpc_op *rpc, const json_t *message)
+{
+    const char *id = json_string_value(json_object_get(message, "id"));
+
+    if (rpc->job_id)
+        return;
+    rpc->job_id = cel__strdup(id ? id : "?");
+    uv_timer_stop(&rpc->deadline);
+    if (rpc->options.result_timeout_ms > 0)
+        uv_timer_start(&rpc->deadline, on_deadline, (uint64_t)rpc->options.result_timeout_ms,
+                       0);
 }
 
 /* ---- answers ---- */
@@ -139,9 +160,10 @@ static void take_message(struct rpc_op *rpc, json_t *message)
 
     if (rpc->options.on_message)
         rpc->options.on_message(rpc->options.user, message);
-    uv_timer_stop(&rpc->deadline);
-    if (!last)
+    if (!last) {
+        note_job(rpc, message);
         return;
+    }
     if (code == CEL_OK && !json_object_get(message, "id"))
         code = cel_error_set(&err, CEL_EPROTO, "the answer has neither 'id' nor 'error'");
     if (code == CEL_OK)
@@ -290,7 +312,7 @@ static cel_code start(cel_client_op *op, cel_error *err)
 
 /* ---- the call ---- */
 
-static cel_code fill(struct rpc_op *rpc, const json_t *request, cel_error *err)
+static cel_code fill(struct rpc_op *rpc, json_t *request, cel_error *err)
 {
     const char *queue = rpc->options.queue;
     const char *id = rpc->options.correlation_id;
@@ -301,6 +323,8 @@ static cel_code fill(struct rpc_op *rpc, const json_t *request, cel_error *err)
     if ((queue && !*queue) || (id && (!*id || strlen(id) > 255)))
         return cel_error_set(err, CEL_EINVAL,
                              "the queue is empty, or the correlation id not 1 to 255 bytes");
+    if (rpc->options.wait && json_object_set_new(request, "wait", json_true()) != 0)
+        return cel_error_set(err, CEL_ENOMEM, "no memory for a request");
     cel__uuid4(fresh);
     cel__uuid4(rpc->reply_queue);
     rpc->queue = cel__strdup(queue ? queue : CEL_DISPATCH_QUEUE);
@@ -311,8 +335,10 @@ static cel_code fill(struct rpc_op *rpc, const json_t *request, cel_error *err)
     return cel__buf_check(&rpc->body, err);
 }
 
-static cel_code
-make_rpc(struct rpc_op **out, cel_client *client, const cel_rpc_options *options, cel_error *err)
+static cel_code make_rpc(struct rpc_op **out,
+                         cel_client *client,
+                         const cel_rpc_options *options,
+                         cel_error *err)
 {
     struct rpc_op *rpc = cel__calloc(1, sizeof *rpc);
 

@@ -43,6 +43,15 @@ class ProgramTest(support.Case):
         self.assertEqual(self.failure(self.call("people.greet")),
                          "TypeError: greet() missing 1 required positional argument: 'name'")
 
+    def test_the_flow_of_the_guide_is_sent(self):
+        code = re.search(r"^```c\n(static cel_signature \*build\(.*?)^```", guide(), re.M | re.S).group(1)
+        self.compile("#include <celeriac.h>\n" + code, "chat.so", "-shared", "-fPIC")
+        self.spawn("-A", "chat", "dispatch", "-Q", "queue_rpc", "-l", "info", kind=support.Worker).ready()
+        answer = json.loads(self.good("rpc", "rank_day", '{"day": "20200406"}'))
+        self.assertEqual(len(answer["parts"]), 2)
+        self.assertEqual(self.queue_length("reports"), 2)
+        self.assertIn("'day' must be a string", self.run_command("rpc", "rank_day").stderr)
+
     def test_the_configuration_of_the_guide_is_understood(self):
         self.write("celeryconfig.py", re.search(r"^```python\n(.*?)^```", guide(), re.M | re.S).group(1))
         text = self.good("report", bare=True)

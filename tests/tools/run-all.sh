@@ -11,7 +11,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 only=${CELERIAC_TEST_ONLY:-asan tsan clang}
 jobs=$(nproc)
-threaded='engine_test broker_memory_test broker_sqlite_test broker_amqp_test broker_redis_test memory_test sqlite_test redis_test threads_test client_test
+threaded='engine_test broker_memory_test broker_sqlite_test broker_amqp_test broker_redis_test memory_test sqlite_test redis_test threads_test client_test dispatch_test
     producer_test result_test producer_test_sqlite result_test_sqlite'
 passed=0
 failed=0
