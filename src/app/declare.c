@@ -221,5 +221,9 @@ void cel__app_broker_options(const cel_app *app, cel_broker_options *options)
     options->transport_options = cel__config_at(app->config, CEL_SET_broker_transport_options);
     options->connect_timeout_ms = timeout_ms > 0 ? timeout_ms : 0;
     json_int_t seconds = json_integer_value(heartbeat);
+    const json_t *type =
+        cel__config_at(app->config, CEL_SET_broker_native_delayed_delivery_queue_type);
+    if (json_is_string(type))
+        options->delay_queue_type = cel__view(json_string_value(type));
     options->heartbeat_s = seconds > 0 && seconds < 65536 ? (int)seconds : -1;
 }

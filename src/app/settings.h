@@ -108,8 +108,9 @@ enum {
     X(broker_login_method, STRING, "null", "BROKER_LOGIN_METHOD", 0,                          \
       "AMQP login method; None: PLAIN")                                                       \
     X(broker_native_delayed_delivery_queue_type, STRING, "\"quorum\"",                        \
-      "BROKER_NATIVE_DELAYED_DELIVERY_QUEUE_TYPE", 0,                                         \
-      "Type of RabbitMQ's queues for delayed delivery")                                       \
+      "BROKER_NATIVE_DELAYED_DELIVERY_QUEUE_TYPE", NULLABLE,                                  \
+      "Queues in which messages wait for their ETA in RabbitMQ: quorum or classic. None: "    \
+      "they wait in the workers' memory")                                                     \
     X(broker_password, STRING, "null", "BROKER_PASSWORD", SECRET,                             \
       "Part of broker_url")                                                                   \
     X(broker_pool_acquire_timeout, SECONDS, "null", "BROKER_POOL_ACQUIRE_TIMEOUT", INERT,     \
@@ -458,7 +459,8 @@ enum {
       "CELERYD_ENABLE_SOFT_SHUTDOWN_ON_IDLE", 0,                                              \
       "Soft shutdown also while nothing runs")                                                \
     X(worker_eta_task_limit, COUNT, "null", "CELERYD_ETA_TASK_LIMIT", 0,                      \
-      "Most tasks with an ETA held by the worker; None: no limit")                            \
+      "Most tasks with an ETA or a rate limit held by the worker beyond its prefetch; None: " \
+      "1000. RabbitMQ keeps the others until they are due")                                   \
     X(worker_executable, STRING, "null", "CELERYD_EXECUTABLE", INERT,                         \
       "Program that a detached worker runs")                                                  \
     X(worker_gid, ANY, "null", "CELERYD_GID", 0,                                              \

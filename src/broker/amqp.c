@@ -533,6 +533,55 @@ static void tell_batch(amqp_batch *batch)
     cel__free(batch);
 }
 
+/* ---- postponing ---- */
+
+static void on_postponed(void *user, cel_code code, const cel_error *err)
+{
+    amqp_delivery *delivery = user;
+
+    if (code == CEL_OK)
+        settle(delivery, AMQP_ACKED, delivery->cb, delivery->user);
+    else
+        delivery->cb(delivery->user, code, err);
+}
+
+/* What was lost with its connection is delivered again anyhow: that one may be postponed. */
+static bool is_lost(const amqp_delivery *delivery)
+{
+    amqp_broker *broker = (amqp_broker *)delivery->base.broker;
+
+    pthread_mutex_lock(&broker->mutex);
+    bool lost = delivery->consumer->epoch != delivery->epoch;
+    pthread_mutex_unlock(&broker->mutex);
+    return lost;
+}
+
+static cel_code
+amqp_postpone(cel_delivery *base, int64_t eta_ms, cel_broker_cb cb, void *user, cel_error *err)
+{
+    amqp_delivery *delivery = (amqp_delivery *)base;
+    cel_message message = base->message;
+    amqp_batch *batch;
+
+    if (delivery->consumer->kept) /* the queue is not reached by its name, or ends too soon */
+        return cel_error_set(err, CEL_ENOTSUP, "the queue is the consumer's own");
+    if (is_lost(delivery))
+        return cel_error_set(err, CEL_ESTALE, "the connection that delivered it was lost");
+    message.exchange = CEL_VIEW("");
+    message.routing_key = base->queue;
+    message.eta_ms = eta_ms;
+    delivery->cb = cb;
+    delivery->user = user;
+    cel_code code = copy_batch(&batch, &message, 1, err);
+    if (code != CEL_OK)
+        return code;
+    batch->delay_only = true;
+    batch->cb = on_postponed;
+    batch->user = delivery;
+    command((amqp_broker *)base->broker, &batch->node, AMQP_PUBLISH, batch);
+    return CEL_OK;
+}
+
 /* ---- asking ---- */
 
 static cel_code new_question(amqp_question **out, cel_view name, cel_error *err)
@@ -773,12 +822,20 @@ static cel_code amqp_open(cel_broker **out, const cel_broker_options *options, c
     broker->describe_user = options->describe_user;
     broker->connect_timeout_ms = options->connect_timeout_ms;
     broker->heartbeat_s = options->heartbeat_s;
+    broker->delays = options->delay_queue_type.len > 0;
+    broker->delay_classic = cel__view_is(options->delay_queue_type, "classic");
     broker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     broker->node = cel__strdup(options->node ? options->node : "celeriac");
     cel_code code = broker->wake_fd < 0
                         ? cel_error_set(err, CEL_EIO, "eventfd: %s", strerror(errno))
                     : !broker->node ? cel_error_set(err, CEL_ENOMEM, "no memory for a broker")
                                     : CEL_OK;
+    if (code == CEL_OK && broker->delays && !broker->delay_classic &&
+        !cel__view_is(options->delay_queue_type, "quorum"))
+        code = cel_error_set(err, CEL_ECONFIG,
+                             "broker_native_delayed_delivery_queue_type is '%.*s': quorum, "
+                             "classic or None is expected",
+                             CEL_VIEW_ARG(options->delay_queue_type));
     if (code == CEL_OK)
         code = cel__amqp_servers_parse(&broker->link.servers, &broker->link.server_count,
                                        options->url, err);
@@ -816,7 +873,7 @@ static void amqp_close(cel_broker *base, void (*closed)(void *user), void *user)
 
 const cel_broker_ops cel__amqp_broker_ops = {
     .schemes = "amqp,amqps,pyamqp,librabbitmq",
-    .native_eta = false,
+    .native_eta = true,
     .open = amqp_open,
     .close = amqp_close,
     .publish = amqp_publish,
@@ -827,6 +884,7 @@ const cel_broker_ops cel__amqp_broker_ops = {
     .ack = amqp_ack,
     .reject = amqp_reject,
     .release = amqp_release,
+    .postpone = amqp_postpone,
     .purge = amqp_purge,
     .queues = amqp_queues,
 };

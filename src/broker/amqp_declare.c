@@ -78,11 +78,22 @@ static void forget(amqp_link *link, char kind, cel_view name)
 void cel__amqp_forget(amqp_link *link, cel_view queue)
 {
     forget(link, 'q', queue);
+    forget(link, 'd', queue);
+}
+
+void cel__amqp_remember(amqp_link *link, char kind, cel_view name)
+{
+    remember(link, kind, name, false);
+}
+
+bool cel__amqp_is_known(amqp_link *link, char kind, cel_view name)
+{
+    return find_known(link, kind, name) != NULL;
 }
 
 /* ---- the channel ---- */
 
-static cel_code need_admin(amqp_link *link, cel_error *err)
+cel_code cel__amqp_need_admin(amqp_link *link, cel_error *err)
 {
     if (link->admin_open)
         return CEL_OK;
@@ -91,7 +102,7 @@ static cel_code need_admin(amqp_link *link, cel_error *err)
     return code;
 }
 
-static cel_code admin_reply(amqp_link *link, cel_error *err)
+cel_code cel__amqp_admin_reply(amqp_link *link, cel_error *err)
 {
     bool closed;
     cel_code code = cel__amqp_reply(link, AMQP_CH_ADMIN, &closed, err);
@@ -124,7 +135,7 @@ cel_code cel__amqp_declare_exchange(
     amqp_link *link, cel_view name, cel_view type, const cel_queue_decl *decl, cel_error *err)
 {
     amqp_table_t arguments;
-    cel_code code = need_admin(link, err);
+    cel_code code = cel__amqp_need_admin(link, err);
 
     if (code == CEL_OK)
         code = load(link, &arguments, decl ? decl->exchange_arguments : (cel_view){NULL, 0},
@@ -134,7 +145,7 @@ cel_code cel__amqp_declare_exchange(
     amqp_exchange_declare(link->conn, AMQP_CH_ADMIN, as_bytes(name), as_bytes(type), 0,
                           !(decl && decl->exchange_transient),
                           decl && decl->exchange_auto_delete, 0, arguments);
-    return admin_reply(link, err);
+    return cel__amqp_admin_reply(link, err);
 }
 
 cel_code cel__amqp_declare_queue(amqp_link *link,
@@ -145,7 +156,7 @@ cel_code cel__amqp_declare_queue(amqp_link *link,
                                  cel_error *err)
 {
     amqp_table_t table;
-    cel_code code = need_admin(link, err);
+    cel_code code = cel__amqp_need_admin(link, err);
 
     if (code == CEL_OK)
         code = load(link, &table, passive ? (cel_view){NULL, 0} : decl->arguments,
@@ -160,7 +171,7 @@ cel_code cel__amqp_declare_queue(amqp_link *link,
         out->count = ok->message_count;
         out->consumers = ok->consumer_count;
     }
-    return admin_reply(link, err);
+    return cel__amqp_admin_reply(link, err);
 }
 
 cel_code cel__amqp_bind(amqp_link *link,
@@ -171,7 +182,7 @@ cel_code cel__amqp_bind(amqp_link *link,
                         cel_error *err)
 {
     amqp_table_t table;
-    cel_code code = need_admin(link, err);
+    cel_code code = cel__amqp_need_admin(link, err);
 
     if (code == CEL_OK)
         code = load(link, &table, arguments, "the arguments of the binding", err);
@@ -179,7 +190,7 @@ cel_code cel__amqp_bind(amqp_link *link,
         return code;
     amqp_queue_bind(link->conn, AMQP_CH_ADMIN, as_bytes(queue), as_bytes(exchange),
                     as_bytes(key), table);
-    return admin_reply(link, err);
+    return cel__amqp_admin_reply(link, err);
 }
 
 /* ---- queues ---- */
@@ -190,7 +201,7 @@ static bool is_reserved(cel_view name)
 }
 
 /* As described, or as one that nobody described. */
-static void describe(amqp_link *link, cel_view queue, cel_queue_decl *decl)
+void cel__amqp_describe(amqp_link *link, cel_view queue, cel_queue_decl *decl)
 {
     const amqp_broker *broker = link->broker;
 
@@ -345,7 +356,7 @@ static cel_code make_queue(
     return CEL_OK;
 }
 
-static bool is_quorum(const cel_queue_decl *decl)
+bool cel__amqp_is_quorum(const cel_queue_decl *decl)
 {
     return decl->arguments.ptr &&
            memmem(decl->arguments.ptr, decl->arguments.len, "\"quorum\"", 8) != NULL;
@@ -363,7 +374,7 @@ cel__amqp_declare(amqp_link *link, cel_view queue, cel_view wire, bool *foreign,
             *foreign = known->foreign;
         return CEL_OK;
     }
-    describe(link, queue, &decl);
+    cel__amqp_describe(link, queue, &decl);
     cel_code code = make_queue(link, wire, &decl, &other, err);
     if (code == CEL_OK && !other)
         code = bind_queue(link, wire, &decl, err);
@@ -371,7 +382,7 @@ cel__amqp_declare(amqp_link *link, cel_view queue, cel_view wire, bool *foreign,
         return cel_error_set(err, CEL_ECONN, "%s", link->error.message);
     if (code != CEL_OK)
         return code;
-    other = other || is_quorum(&decl);
+    other = other || cel__amqp_is_quorum(&decl);
     remember(link, 'q', wire, other);
     if (foreign)
         *foreign = other;
@@ -400,7 +411,7 @@ static void declare_member(void *user, cel_view queue)
 
     if (publisher->err.code != CEL_OK)
         return;
-    describe(link, queue, &decl);
+    cel__amqp_describe(link, queue, &decl);
     if (decl.broadcast) /* its consumers make the queues */
         use_exchange(link, decl.exchange, decl.exchange_type, &decl, &publisher->err);
     else
@@ -435,7 +446,7 @@ void cel__amqp_forget_published(amqp_link *link, cel_view exchange)
 
 static cel_code purge(amqp_link *link, amqp_question *question)
 {
-    cel_code code = need_admin(link, &question->err);
+    cel_code code = cel__amqp_need_admin(link, &question->err);
 
     if (code != CEL_OK)
         return code;
@@ -443,7 +454,7 @@ static cel_code purge(amqp_link *link, amqp_question *question)
         link->conn, AMQP_CH_ADMIN, (amqp_bytes_t){question->name_len, question->name});
     if (ok)
         question->count = ok->message_count;
-    return admin_reply(link, &question->err);
+    return cel__amqp_admin_reply(link, &question->err);
 }
 
 void cel__amqp_ask(amqp_link *link, amqp_question *question)

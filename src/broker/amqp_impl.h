@@ -81,6 +81,7 @@ typedef struct amqp_batch {
     void *user;
     cel_error err; /* code CEL_OK: confirmed */
     size_t count, left;
+    bool delay_only;         /* fails where the message cannot wait for its ETA in the server */
     size_t sent;             /* link: how many have been sent */
     size_t low;              /* link: all before it are answered */
     uint64_t first_seq;      /* link: the first one's confirm tag */
@@ -149,7 +150,7 @@ struct amqp_consumer {
 
 /* A message whose frames are coming in, one per channel. */
 typedef struct amqp_incoming {
-    bool busy, returned, redelivered;
+    bool busy, returned, redelivered, delayed;
     uint64_t tag;
     size_t left; /* bytes of the body to come */
     amqp_delivery *delivery;
@@ -177,6 +178,7 @@ struct amqp_link {
     bool broken;     /* something failed: to be closed at the end of the turn */
     cel_error error; /* why */
     bool outage;     /* consumers were told of one */
+    bool again;      /* what was received lets a consumer go on: another turn at once */
     unsigned tries;
     int64_t next_try_ms;
     uint64_t next_seq;
@@ -184,7 +186,7 @@ struct amqp_link {
     amqp_batch *sending; /* the last of unconfirmed, if not all of it is sent; else NULL */
     amqp_consumer *consumers;
     struct amqp_known *known; /* what was declared on this connection */
-    int64_t delays_failed_ms; /* they could not be declared then; 0: they could */
+    int64_t delays_failed_ms; /* delayed delivery was refused then; 0: it was not */
     amqp_incoming incoming[AMQP_CHANNELS];
     amqp_pool_t pool;
     cel__buf scratch;
@@ -204,6 +206,7 @@ struct amqp_broker {
                       void (*each)(void *to, cel_view queue),
                       void *to);
     const void *describe_user;
+    bool delays, delay_classic; /* messages wait for their ETA in the server, in such queues */
     int64_t connect_timeout_ms;
     int heartbeat_s;
     /* loop */
@@ -279,6 +282,35 @@ cel_code cel__amqp_bind(amqp_link *link,
                         cel_view arguments,
                         cel_error *err);
 void cel__amqp_ask(amqp_link *link, amqp_question *question);
+/* As described, or as one that nobody described. */
+void cel__amqp_describe(amqp_link *link, cel_view queue, cel_queue_decl *decl);
+bool cel__amqp_is_quorum(const cel_queue_decl *decl);
+/* What was declared on this connection, by its kind and name. */
+void cel__amqp_remember(amqp_link *link, char kind, cel_view name);
+bool cel__amqp_is_known(amqp_link *link, char kind, cel_view name);
+/* Before a call on AMQP_CH_ADMIN that waits, and after it. */
+cel_code cel__amqp_need_admin(amqp_link *link, cel_error *err);
+cel_code cel__amqp_admin_reply(amqp_link *link, cel_error *err);
+
+/* ---- amqp_delay.c: link ---- */
+/* Prepares for the message to wait for its ETA in the server: it is to be published to
+ * cel__amqp_delay_exchange() with *routing_key, which is written to `key`. CEL_ENOTSUP: it is
+ * due, or cannot wait there. */
+cel_code cel__amqp_delay(amqp_link *link,
+                         const cel_message *message,
+                         char key[256],
+                         cel_view *routing_key,
+                         cel_error *err);
+cel_view cel__amqp_delay_exchange(void);
+/* What consumers of quorum queues prepare for Python's clients. Fails only with the connection. */
+cel_code cel__amqp_bind_delayed(amqp_link *link, cel_view queue, cel_error *err);
+/* A message of `queue` that has waited: as if it had been published to where it has gone. */
+bool cel__amqp_undelay(amqp_link *link, amqp_incoming *incoming, cel_view queue);
+/* Leaves out what the server notes when a message dies: RabbitMQ 3 would drop the message as one
+ * that goes round in circles when it waits again. */
+void cel__amqp_drop_deaths(amqp_table_t *headers);
+/* Whether a topic exchange takes the routing key for the pattern. */
+bool cel__amqp_topic_matches(cel_view pattern, cel_view key);
 
 /* ---- amqp_recv.c: link ---- */
 /* Handles the frames that are there; true if there may be more. */

@@ -130,9 +130,9 @@ static void send_cancels(amqp_link *link, amqp_consumer *consumer)
 
 void cel__amqp_cancel_answered(amqp_link *link, amqp_consumer *consumer)
 {
-    (void)link;
     if (consumer->cancels > 0)
         consumer->cancels--;
+    link->again = link->again || consumer->cancels == 0;
 }
 
 static void refused(amqp_link *link, amqp_consumer *consumer, const cel_error *err)
@@ -143,6 +143,21 @@ static void refused(amqp_link *link, amqp_consumer *consumer, const cel_error *e
     consumer->retry_ms = now_ms(link) + ((int64_t)REFUSED_MS << shift);
     if (consumer->refusals++ == 0)
         tell_state(link, consumer, err->code, err);
+}
+
+/* Python's clients publish with an ETA to exchanges that they leave to the workers to declare,
+ * where a queue is a quorum queue. */
+static cel_code prepare_delays(amqp_link *link, amqp_consumer *consumer, cel_error *err)
+{
+    cel_code code = CEL_OK;
+
+    for (size_t i = 0; code == CEL_OK && i < consumer->options.queue_count; i++) {
+        cel_queue_decl decl;
+        cel__amqp_describe(link, consumer->options.queues[i], &decl);
+        if (!consumer->options.reply && !decl.broadcast && cel__amqp_is_quorum(&decl))
+            code = cel__amqp_bind_delayed(link, consumer->options.queues[i], err);
+    }
+    return code;
 }
 
 static cel_code prepare(amqp_link *link, amqp_consumer *consumer, cel_error *err)
@@ -157,6 +172,8 @@ static cel_code prepare(amqp_link *link, amqp_consumer *consumer, cel_error *err
                                        &foreign, err);
         any = any || foreign;
     }
+    if (code == CEL_OK)
+        code = prepare_delays(link, consumer, err);
     if (code == CEL_OK && !consumer->open) {
         code = cel__amqp_open_channel(link, consumer->channel, err);
         consumer->open = code == CEL_OK;
@@ -614,8 +631,10 @@ static void turn(amqp_link *link)
     run_commands(link);
     if (is_up(link))
         more = cel__amqp_send_waiting(link);
+    link->again = false;
     if (is_up(link) && cel__amqp_receive(link))
         more = true;
+    more = more || link->again;
     if (link->conn && link->broken)
         lost(link);
     if (!is_finished(link))

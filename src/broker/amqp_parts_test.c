@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "broker/amqp_impl.h"
 #include "broker/amqp_table.h"
 #include "broker/amqp_url.h"
 
@@ -191,6 +192,45 @@ static void every_tag_is_understood(void **state)
     cel__buf_done(&buf);
 }
 
+static void topic_patterns_match_as_rabbitmq_does(void **state)
+{
+    static const struct {
+        const char *pattern, *key;
+        bool matches;
+    } cases[] = {
+        {"a.b", "a.b", true},
+        {"a.b", "a.c", false},
+        {"a.*", "a.b", true},
+        {"a.*", "a", false},
+        {"a.*", "a.b.c", false},
+        {"a.#", "a", true},
+        {"a.#", "a.b.c", true},
+        {"#", "", true},
+        {"#", "x.y", true},
+        {"*", "", false},
+        {"#.b", "a.b", true},
+        {"#.b", "b", true},
+        {"#.b", "a.bb", false},
+        {"#.a.#", "x.a.y", true},
+        {"#.a.#", "x.y", false},
+        {"*.#.*", "a", false},
+        {"*.#.*", "a.b", true},
+        {"a..b", "a..b", true},
+        {"a.*.b", "a..b", true},
+        {"", "", true},
+        {"", "a", false},
+        {"#.a.b", "a.a.b", true},
+        {"a.#.b.#.c", "a.b.c", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (cel__amqp_topic_matches(cel__view(cases[i].pattern), cel__view(cases[i].key)) !=
+            cases[i].matches)
+            fail_msg("%s, %s", cases[i].pattern, cases[i].key);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +240,7 @@ int main(void)
         cmocka_unit_test(tables_come_back_as_they_were),
         cmocka_unit_test(what_no_table_holds_is_refused),
         cmocka_unit_test(every_tag_is_understood),
+        cmocka_unit_test(topic_patterns_match_as_rabbitmq_does),
     };
 
     return cmocka_run_group_tests_name("amqp parts", tests, NULL, NULL);

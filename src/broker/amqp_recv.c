@@ -79,6 +79,8 @@ static void begin_delivery(amqp_link *link,
     incoming->redelivered = method->redelivered;
     incoming->exchange_len = copy_short(incoming->exchange, method->exchange);
     incoming->key_len = copy_short(incoming->key, method->routing_key);
+    incoming->delayed =
+        cel__amqp_undelay(link, incoming, consumer->options.queues[incoming->queue]);
 }
 
 static void begin_return(amqp_incoming *incoming, const amqp_basic_return_t *method)
@@ -165,8 +167,12 @@ static void make_delivery(amqp_link *link,
     cel_view headers = {NULL, 0};
 
     cel__buf_reset(&link->scratch);
-    if (p->_flags & AMQP_BASIC_HEADERS_FLAG)
-        cel__amqp_table_dump(&link->scratch, &p->headers);
+    if (p->_flags & AMQP_BASIC_HEADERS_FLAG) {
+        amqp_table_t table = p->headers;
+        if (incoming->delayed)
+            cel__amqp_drop_deaths(&table);
+        cel__amqp_table_dump(&link->scratch, &table);
+    }
     if (link->scratch.failed) /* no task's: the receiver rejects it */
         cel__buf_reset(&link->scratch);
     if (link->scratch.len > 0)

@@ -120,22 +120,37 @@ static amqp_bytes_t as_bytes(cel_view view)
 }
 
 /* A message that cannot be sent leaves the connection as it is. */
-static cel_code send_one(amqp_link *link, const cel_message *message, cel_error *err)
+static cel_code
+send_one(amqp_link *link, const cel_message *message, bool delay_only, cel_error *err)
 {
     amqp_basic_properties_t properties;
+    cel_view exchange = message->exchange, key = message->routing_key;
+    char delay_key[256];
     cel_code code = CEL_OK;
+    bool delayed = false;
 
     if (message->exchange.len > 0)
         code = cel__amqp_prepare_exchange(link, message->exchange, err);
     else if (!message->existing)
         code = cel__amqp_declare(link, message->routing_key, message->routing_key, NULL, err);
+    if (code == CEL_OK && message->eta_ms > 0 && !message->existing) {
+        code = cel__amqp_delay(link, message, delay_key, &key, err);
+        delayed = code == CEL_OK;
+        if (code == CEL_ENOTSUP && !delay_only)
+            code = CEL_OK;
+        if (delayed)
+            exchange = cel__amqp_delay_exchange();
+    }
     if (code == CEL_OK)
         code = load_properties(link, &properties, message, err);
     if (code != CEL_OK)
         return code;
-    int status = amqp_basic_publish(link->conn, AMQP_CH_PUBLISH, as_bytes(message->exchange),
-                                    as_bytes(message->routing_key), 1, 0, &properties,
-                                    as_bytes(message->body));
+    if (delayed) { /* with an expiration it would come too early; the header says it, too */
+        properties._flags &= ~(amqp_flags_t)AMQP_BASIC_EXPIRATION_FLAG;
+        cel__amqp_drop_deaths(&properties.headers);
+    }
+    int status = amqp_basic_publish(link->conn, AMQP_CH_PUBLISH, as_bytes(exchange),
+                                    as_bytes(key), 1, 0, &properties, as_bytes(message->body));
     recycle_amqp_pool(&link->pool);
     cel__amqp_ok(link, status); /* part of it may be out: it counts as sent */
     return CEL_OK;
@@ -165,7 +180,7 @@ bool cel__amqp_send_waiting(amqp_link *link)
             begin_batch(link);
         amqp_batch *batch = link->sending;
         if (code == CEL_OK)
-            code = send_one(link, &batch->messages[batch->sent], &err);
+            code = send_one(link, &batch->messages[batch->sent], batch->delay_only, &err);
         if (code != CEL_OK) {
             cut_batch(link, batch, &err);
             continue;
@@ -217,6 +232,7 @@ void cel__amqp_returned(amqp_link *link, const amqp_incoming *incoming, cel_view
 {
     cel_view key = {incoming->key, incoming->key_len};
     cel_view exchange = {incoming->exchange, incoming->exchange_len};
+    bool delayed = cel__view_eq(exchange, cel__amqp_delay_exchange());
     amqp_batch *batch;
     cel_error err, gone;
 
@@ -226,7 +242,9 @@ void cel__amqp_returned(amqp_link *link, const amqp_incoming *incoming, cel_view
                   CEL_VIEW_ARG(exchange), CEL_VIEW_ARG(key), (int)incoming->reply_len,
                   incoming->reply);
     err.retriable = true; /* its queue is declared anew */
-    if (exchange.len == 0)
+    if (delayed)
+        cel__amqp_forget_all(link);
+    else if (exchange.len == 0)
         cel__amqp_forget(link, key);
     else
         cel__amqp_forget_published(link, exchange);
@@ -234,8 +252,10 @@ void cel__amqp_returned(amqp_link *link, const amqp_incoming *incoming, cel_view
     {
         for (size_t i = batch->low; i < batch->sent; i++) {
             const cel_message *message = &batch->messages[i];
-            if (!batch->answered[i] && cel__view_eq(message->routing_key, key) &&
-                cel__view_eq(message->exchange, exchange) &&
+            bool same = delayed ? message->eta_ms > 0
+                                : cel__view_eq(message->routing_key, key) &&
+                                      cel__view_eq(message->exchange, exchange);
+            if (!batch->answered[i] && same &&
                 cel__view_eq(message->correlation_id, correlation_id)) {
                 set_error(batch, message->existing ? &gone : &err, batch->count > 1);
                 return;

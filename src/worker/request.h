@@ -1,6 +1,7 @@
 /* request.h - one execution in the worker, from delivery to settlement.
  *
  *   received -> [timed] -> waiting -> active -> settling -> free
+ *   received -> postponed -> free, or timed
  *
  * A request is in exactly one list of the worker; cel__request_move() changes it. Requests are recycled with their
  * buffers, so that a short task costs no allocation. */

@@ -23,6 +23,7 @@ typedef enum cel_worker_phase {
 typedef struct cel_worker_settings {
     bool acks_late, reject_on_worker_lost, track_started, ignore_result, extended;
     int64_t soft_limit_ms, hard_limit_ms; /* 0: none */
+    size_t eta_limit; /* so many that wait for a time are held beyond the window */
     int64_t
         crash_limit; /* a late-acked task that has ended its process this often is put back no more; 0: no limit */
 } cel_worker_settings;
@@ -54,6 +55,7 @@ struct cel_worker {
         *waiting; /* utlist: received, no room in the pool yet, in order */
     size_t waiting_count, timed_count;
     struct cel_worker_request *timed;    /* utlist: waiting for their ETA or a rate limit */
+    struct cel_worker_request *postponed; /* utlist: going back to the broker */
     struct cel_worker_request *active;   /* utlist: in the pool */
     struct cel_worker_request *settling; /* utlist: ended, not confirmed yet */
     struct cel_worker_request *idle;     /* free list, by next */

@@ -14,9 +14,8 @@
 #include "worker/rate.h"
 #include "worker/settle.h"
 
-#define TIMED_MAX                                                                              \
-    1000 /* how many that wait for an ETA or a rate limit are held beyond the window */
-#define SHORT_US 5000 /* a task that takes less on average may wait behind others of its kind */
+#define POSTPONE_MIN_US 2000000 /* what is due sooner waits here */
+#define SHORT_US        5000 /* a task that takes less on average may wait behind others of its kind */
 
 static int64_t now_us(const cel_worker *worker)
 {
@@ -113,7 +112,8 @@ static void submit(cel_worker_request *request)
 /* What waits for its time must not keep others out: it is held beyond the window, but not without end. */
 static void adjust_window(cel_worker *worker)
 {
-    size_t beyond = worker->timed_count < TIMED_MAX ? worker->timed_count : TIMED_MAX;
+    size_t limit = worker->settings.eta_limit;
+    size_t beyond = worker->timed_count < limit ? worker->timed_count : limit;
     size_t size = cel__window_size(&worker->window) + beyond;
 
     if (!worker->consumer || size == worker->window_set)
@@ -181,16 +181,69 @@ static bool wait_for(cel_worker_request *request, int64_t delay_us)
     return true;
 }
 
-/* How long the request must wait for its ETA (brokers with native_eta have waited already) and its rate limit. */
-static int64_t delay_us(cel_worker_request *request)
+/* How long until its ETA; brokers with native_eta have waited already. */
+static int64_t eta_delay_us(const cel_worker_request *request)
 {
     int64_t now = now_us(request->worker);
-    int64_t eta = 0;
-    int64_t rate = cel__rate_delay_us(request->entry, now);
+    int64_t eta = request->headers.eta_us;
 
-    if (request->headers.eta_us != CEL_TIME_NONE && request->headers.eta_us > now)
-        eta = request->headers.eta_us - now;
+    return eta != CEL_TIME_NONE && eta > now ? eta - now : 0;
+}
+
+/* How long it must wait for its ETA and its rate limit. */
+static int64_t delay_us(cel_worker_request *request)
+{
+    int64_t eta = eta_delay_us(request);
+    int64_t rate = cel__rate_delay_us(request->entry, now_us(request->worker));
+
     return eta > rate ? eta : rate;
+}
+
+static void hold(cel_worker_request *request)
+{
+    int64_t delay = delay_us(request);
+
+    if (delay <= 0 || !wait_for(request, delay))
+        cel__request_move(request, &request->worker->waiting);
+}
+
+/* ---- waiting in the broker ---- */
+
+static void on_postponed(void *user, cel_code code, const cel_error *err)
+{
+    cel_worker_request *request = user;
+    cel_worker *worker = request->worker;
+
+    if (code == CEL_OK || code == CEL_ESTALE || code == CEL_ECANCELED) {
+        request->delivery = NULL;
+        cel__request_free(request);
+    } else if (worker->phase != CEL_WORKER_RUNNING || code == CEL_ECONN) {
+        cel__request_release(request);
+    } else {
+        cel__worker_log(worker, CEL_LOG_DEBUG, "Task %.*s[%.*s] waits for its ETA here: %s",
+                        CEL_VIEW_ARG(cel__request_name(request)),
+                        CEL_VIEW_ARG(request->headers.id), err ? err->message : "");
+        hold(request);
+    }
+    cel__strategy_pump(worker);
+    cel__worker_check_stop(worker);
+}
+
+/* A few wait here, as with Celery; more go back to the broker where that can keep them: senders
+ * that know nothing of delayed delivery must not fill the memory, nor keep others waiting. */
+static bool postpone(cel_worker_request *request)
+{
+    const cel_broker_ops *ops = request->delivery->broker->ops;
+    cel_worker *worker = request->worker;
+
+    if (!ops->postpone || worker->timed_count < worker->settings.eta_limit ||
+        eta_delay_us(request) < POSTPONE_MIN_US)
+        return false;
+    if (ops->postpone(request->delivery, request->headers.eta_us / 1000, on_postponed, request,
+                      NULL) != CEL_OK)
+        return false;
+    cel__request_move(request, &worker->postponed);
+    return true;
 }
 
 /* ---- receiving ---- */
@@ -219,7 +272,6 @@ static bool is_lost(cel_worker_request *request)
 static void admit(cel_worker_request *request)
 {
     cel_worker *worker = request->worker;
-    int64_t delay;
 
     request->entry = cel__registry_find(worker->app->registry, request->headers.task);
     if (!request->entry) {
@@ -237,10 +289,8 @@ static void admit(cel_worker_request *request)
         cel__worker_log(worker, CEL_LOG_INFO, "Task %.*s[%.*s] received",
                         CEL_VIEW_ARG(cel__request_name(request)),
                         CEL_VIEW_ARG(request->headers.id));
-    delay = delay_us(request);
-    if (delay > 0 && wait_for(request, delay))
-        return;
-    cel__request_move(request, &worker->waiting);
+    if (!postpone(request))
+        hold(request);
 }
 
 void cel__strategy_receive(void *user, cel_delivery *delivery)

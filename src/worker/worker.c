@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "app/declare.h"
+#include "app/settings.h"
 #include "app/trace.h"
 #include "core/mem.h"
 #include "worker/request.h"
@@ -18,6 +19,7 @@
 #define SWEEP_OLDER_MS                                                                         \
     60000 /* a complete chord this long not done is taken over, whoever completed it */
 #define CONNECT_MAX_MS 30000
+#define ETA_LIMIT      1000
 
 void cel__worker_vlog(
     cel_worker *worker, cel_log_level level, const char *process, const char *fmt, va_list args)
@@ -57,6 +59,7 @@ static int64_t limit_of(const cel_config *config, const char *name)
 static void read_settings(cel_worker *worker)
 {
     const cel_config *config = worker->app->config;
+    const json_t *limit = cel__config_at(config, CEL_SET_worker_eta_task_limit);
     int64_t multiplier = 0;
 
     if (cel__config_is_set(config, "worker_prefetch_multiplier"))
@@ -70,6 +73,7 @@ static void read_settings(cel_worker *worker)
         .extended = cel__config_bool(config, "result_extended"),
         .soft_limit_ms = limit_of(config, "task_soft_time_limit"),
         .hard_limit_ms = limit_of(config, "task_time_limit"),
+        .eta_limit = json_is_integer(limit) ? (size_t)json_integer_value(limit) : ETA_LIMIT,
         .crash_limit = cel__config_int(config, "task_delivery_limit"),
     };
 }

@@ -318,6 +318,105 @@ class QueuesTest(PythonCase):
             worker.expect(rf"Task test\.add\[{task_id}\] succeeded in ")
 
 
+TOPIC = """
+from kombu import Exchange, Queue
+task_default_queue = "plain"
+task_queues = [
+    Queue("plain"),
+    Queue("movie", Exchange("cinema", type="topic"), routing_key="movie.#", queue_arguments={"x-queue-type": "quorum"}),
+]
+"""
+
+
+class DelayTest(PythonCase):
+    """An ETA is waited for in the server, where kombu 5.5 and later have it wait."""
+
+    def delayed(self):
+        """How many messages wait for their ETA in the server; -1 while it has no queues for that."""
+        import amqp  # pylint: disable=import-outside-toplevel
+        vhost = self.broker.rsplit("/", 1)[1]
+        with amqp.Connection(f"127.0.0.1:{SERVER.port}", virtual_host=vhost) as connection:
+            channel = connection.channel()
+            try:
+                return sum(channel.queue_declare(f"celery_delayed_{level}", passive=True).message_count for level in range(28))
+            except amqp.NotFound:
+                return -1
+
+    def test_an_eta_is_waited_for_in_the_server(self):
+        began = time.monotonic()
+        task_id = self.call("test.add", 1, 1, options=["--countdown", "3.5"])
+        self.assertEqual((self.delayed(), self.ready()), (1, 0))
+        self.worker("-c", "1")
+        self.assertEqual(self.result(task_id), "2")
+        self.assertGreaterEqual(time.monotonic() - began, 3.5)
+
+    def test_a_retry_with_a_countdown_waits_in_the_server(self):
+        worker = self.worker("-c", "1")
+        task_id = self.call("test.retry", 1, 3.5)
+        worker.expect(rf"Task test\.retry\[{task_id}\] retry: Retry in 3\.5s")
+        support.wait_until(lambda: self.delayed() == 1, "a message that waits")
+        self.assertEqual(worker.stop(), 0)
+        worker = self.worker("-c", "1")
+        self.assertEqual(self.result(task_id), "1")
+
+    def test_what_older_senders_leave_to_the_workers_memory_goes_back_to_the_server(self):
+        worker = self.worker("-c", "1", level="debug", env={"CELERY_WORKER_ETA_TASK_LIMIT": "3"})
+        ids = self.python("for n in range(20): print(app.send_task('test.append', ('%s', str(n)), countdown=6).id)"
+                          % self.path("lines"))
+        now = self.python("print(app.send_task('test.add', (1, 2)).id)")
+        self.assertEqual(self.result(now[0]), "3")
+        support.wait_until(lambda: self.delayed() == 17, "all but three in the server")
+        for task_id in ids:
+            self.result(task_id)
+        self.assertEqual(sorted(self.read("lines").split()), sorted(str(n) for n in range(20)))
+        self.assertEqual(worker.stop(), 0)
+        self.assertEqual((self.delayed(), self.ready()), (0, 0))
+        self.assertNotRegex(worker.text, r"ERROR|CRITICAL|WARNING")
+
+    def test_a_held_eta_comes_back_when_its_worker_is_killed(self):
+        worker = self.worker("-c", "1")
+        task_id = self.python("print(app.send_task('test.add', (1, 2), countdown=4).id)")[0]
+        worker.expect(rf"Task test\.add\[{task_id}\] received")
+        worker.kill()
+        self.worker("-c", "1", name="w2@test")
+        self.assertEqual(self.result(task_id), "3")
+
+    def test_a_delayed_message_is_run_and_retried_by_python(self):
+        worker = self.python_worker()
+        task_id = self.call("py.request", 7, options=["--countdown", "2.2"])
+        self.assertEqual(self.delayed(), 1)
+        worker.expect(rf"Task py\.request\[{task_id}\] succeeded")
+        self.assertIn(task_id, self.wait_for_lines("notes", 1)[0])
+
+    def test_what_a_newer_python_delays_is_run(self):
+        """It declares nothing itself: the worker of a quorum queue has made the exchanges."""
+        self.write("celeryconfig.py", TOPIC)
+        self.env["TEST_QUEUE"] = "plain"
+        self.worker("-c", "1", "-Q", "movie")
+        support.wait_until(lambda: self.delayed() == 0, "the queues for delays")
+        bits = ".".join(f"{2:028b}")
+        task_id = self.python(
+            "from kombu import Exchange\n"
+            "app.config_from_object('celeryconfig')\n"
+            f"print(app.send_task('test.add', (20, 1), exchange=Exchange('celery_delayed_27', type='topic', passive=True),"
+            f" routing_key='{bits}.movie.drama').id)")[0]
+        self.assertEqual(self.delayed(), 1)
+        self.assertEqual(self.result(task_id), "21")
+        ours = self.call("test.add", 20, 2, options=["--countdown", "1.5", "--exchange", "cinema", "--routing-key", "movie.x",
+                                                     "--queue", "movie"])
+        self.assertEqual(self.result(ours), "22")
+
+    def test_a_refusal_is_told_and_the_task_run_nevertheless(self):
+        self.broker = SERVER.url("%2F", login="limited:limited")
+        self.env["CELERY_TASK_DEFAULT_QUEUE"] = "mine"
+        done = self.run_command("call", "test.add", "--args", "[2, 2]", "--countdown", "1.5")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("access to exchange 'celery_delayed_", done.stderr)
+        self.assertIn("broker_native_delayed_delivery_queue_type", done.stderr)
+        self.worker("-c", "1", "-Q", "mine")
+        self.assertEqual(self.result(done.stdout.strip()), "4")
+
+
 class HotwordsTest(AmqpCase):
     def test_the_ranking_is_right_over_rabbitmq(self):
         self.tasks = support.path_of("HOTWORDS_MODULE")
