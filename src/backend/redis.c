@@ -3,7 +3,7 @@
  * celery-task-meta-<id> holds a task's document, celery-taskset-meta-<gid> a saved group.
  * Storing is one script (redis_script.c): it looks whether what is there may be replaced, sets
  * it with the results' expiry and publishes the same bytes on the channel of the key's name,
- * as Celery's MULTI does. Results are read with MGET, in slices.
+ * as Celery's MULTI does (redis_store.c). Results are read with MGET, in slices.
  *
  * Two connections (redis/conn.h): one for commands, one that listens and is made when something
  * is watched. Groups are neither watched nor counted as such: a Python worker announces tasks
@@ -85,7 +85,7 @@ cel_code cel__redis_do(
     op->request.done = on_done;
     op->cb = cb;
     op->user = user;
-    code = cel__redis_send(backend->commands, &op->request, command, err);
+    code = cel__redis_submit(backend, &op->request, command, err);
     if (code != CEL_OK)
         cel__free(op);
     return code;
@@ -134,7 +134,7 @@ static void check_policy(redis_backend *backend)
     cel__redis_word(&command, CEL_VIEW("CONFIG"));
     cel__redis_word(&command, CEL_VIEW("GET"));
     cel__redis_word(&command, CEL_VIEW("maxmemory-policy"));
-    if (cel__redis_send(backend->commands, &op->request, &command, NULL) != CEL_OK)
+    if (cel__redis_submit(backend, &op->request, &command, NULL) != CEL_OK)
         cel__free(op);
 }
 
@@ -150,6 +150,14 @@ static void on_up(void *user)
         cel__redis_renew_lease(backend);
 }
 
+static void on_turn(void *user)
+{
+    redis_backend *backend = user;
+
+    if (backend->open_ends == 0)
+        cel__redis_flush_stores(backend);
+}
+
 static cel_code
 open_redis(cel_backend **out, const cel_backend_options *options, cel_error *err)
 {
@@ -158,7 +166,8 @@ open_redis(cel_backend **out, const cel_backend_options *options, cel_error *err
                                .clock = options->clock,
                                .log = options->log,
                                .what = "the result store",
-                               .on_up = on_up};
+                               .on_up = on_up,
+                               .on_turn = on_turn};
     cel_code code;
 
     if (!backend)
@@ -209,6 +218,7 @@ static void on_timer_closed(uv_handle_t *handle)
 
 static void close_ends(redis_backend *backend)
 {
+    cel__redis_flush_stores(backend); /* they are told that it was closed */
     backend->releasing = false;
     backend->open_ends = backend->listener ? 3 : 2;
     uv_close((uv_handle_t *)&backend->lease_timer, on_timer_closed);
@@ -256,28 +266,6 @@ static void close_redis(cel_backend *base, void (*closed)(void *user), void *use
 }
 
 /* ---- results ---- */
-
-static cel_code store_result(cel_backend *base,
-                             const cel_backend_record *record,
-                             cel_backend_cb cb,
-                             void *user,
-                             cel_error *err)
-{
-    redis_backend *backend = (redis_backend *)base;
-    cel__buf command = {0};
-    cel_code code = cel__redis_check_open(backend, err);
-
-    if (code != CEL_OK)
-        return code;
-    cel__buf_reserve(&command, record->document.len + 256);
-    cel__redis_call(&command, CEL_REDIS_STORE, CEL_REDIS_TASK_KEY, record->task_id, 3);
-    cel__redis_word(&command, record->document);
-    cel__redis_int(&command, !record->ready                            ? 0
-                             : cel__view_is(record->status, "SUCCESS") ? 2
-                                                                       : 1);
-    cel__redis_int(&command, backend->expires_s);
-    return cel__redis_do(backend, &command, cb, user, err);
-}
 
 static void free_fetch(struct fetch *fetch)
 {
@@ -343,7 +331,7 @@ static cel_code send_slice(struct fetch *fetch, size_t at, size_t count, cel_err
     cel__redis_word(&command, count ? CEL_VIEW("MGET") : CEL_VIEW("PING"));
     for (size_t i = 0; i < count; i++)
         cel__redis_word2(&command, CEL_VIEW(CEL_REDIS_TASK_KEY), fetch->ids[at + i]);
-    code = cel__redis_send(backend->commands, &slice->request, &command, err);
+    code = cel__redis_submit(backend, &slice->request, &command, err);
     if (code == CEL_OK)
         fetch->pending++;
     else
@@ -506,7 +494,7 @@ static cel_code fetch_group(cel_backend *base,
     cel__redis_begin(&command, 2);
     cel__redis_word(&command, CEL_VIEW("GET"));
     cel__redis_word2(&command, CEL_VIEW(CEL_REDIS_GROUP_KEY), gid);
-    code = cel__redis_send(backend->commands, &op->request, &command, err);
+    code = cel__redis_submit(backend, &op->request, &command, err);
     if (code != CEL_OK)
         cel__free(op);
     return code;
@@ -517,7 +505,7 @@ const cel_backend_ops cel__redis_backend_ops = {
     .counts_chords = true,
     .open = open_redis,
     .close = close_redis,
-    .store = store_result,
+    .store = cel__redis_store,
     .fetch = fetch_results,
     .forget = forget_results,
     .watch = cel__redis_watch,

@@ -295,7 +295,7 @@ static cel_code read_members(chord_op *op, cel_error *err)
     add_parts_key(&command, op->part.gid);
     cel__redis_word(&command, CEL_VIEW("0"));
     cel__redis_word(&command, CEL_VIEW("-1"));
-    return cel__redis_send(op->backend->commands, &op->request, &command, err);
+    return cel__redis_submit(op->backend, &op->request, &command, err);
 }
 
 /* ---- parts ---- */
@@ -405,7 +405,7 @@ static cel_code send_part(chord_op *op, bool with_body, cel_error *err)
     if (member.failed)
         command.failed = true;
     cel__buf_done(&member);
-    return cel__redis_send(backend->commands, &op->request, &command, err);
+    return cel__redis_submit(backend, &op->request, &command, err);
 }
 
 /* The script's body and root are those that were stored first: all parts bear the same. */
@@ -639,7 +639,7 @@ static cel_code claim(struct sweep *sweep, cel_error *err)
     cel__redis_int(&command, sweep->before_ms);
     cel__redis_int(&command, LEASE_S);
     cel__redis_int(&command, CLAIM_MAX);
-    return cel__redis_send(backend->commands, &sweep->request, &command, err);
+    return cel__redis_submit(backend, &sweep->request, &command, err);
 }
 
 /* Old results go by themselves. */

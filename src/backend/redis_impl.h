@@ -53,6 +53,8 @@ typedef struct redis_backend {
     struct unsure *unsure;
     size_t unsure_count;
 
+    struct cel__redis_batch *batch; /* results stored in this turn: see redis_store.c */
+
     bool closing, releasing;
     size_t open_ends; /* at the close: what is not closed yet */
     void (*closed)(void *user);
@@ -67,12 +69,32 @@ cel_code cel__redis_check_open(const redis_backend *backend, cel_error *err);
 void cel__redis_call(
     cel__buf *command, cel__redis_script script, const char *head, cel_view tail, size_t argc);
 
+/* The same with `keys` keys, which the caller adds, too. */
+void cel__redis_call_many(cel__buf *command,
+                          cel__redis_script script,
+                          size_t keys,
+                          size_t argc);
+
 /* Appends the commands that load the scripts; returns how many. */
 size_t cel__redis_load_scripts(cel__buf *commands);
 
 /* Runs a command whose reply says nothing but that it was done. */
 cel_code cel__redis_do(
     redis_backend *backend, cel__buf *command, cel_backend_cb cb, void *user, cel_error *err);
+
+/* ---- redis_store.c ---- */
+cel_code cel__redis_store(cel_backend *base,
+                          const cel_backend_record *record,
+                          cel_backend_cb cb,
+                          void *user,
+                          cel_error *err);
+/* Sends the results that were stored in this turn. */
+void cel__redis_flush_stores(redis_backend *backend);
+/* As cel__redis_send(), behind the results that were stored before. */
+cel_code cel__redis_submit(redis_backend *backend,
+                           cel__redis_request *request,
+                           cel__buf *command,
+                           cel_error *err);
 
 /* ---- redis_watch.c ---- */
 cel_code cel__redis_watch(cel_watch **out,

@@ -22,21 +22,27 @@
 
 #include "backend/redis_impl.h"
 
-/* Arguments: document; 2 for SUCCESS, 1 for what is ready, 0 for the rest; expiry. */
+/* Keys: of results. Arguments: expiry; of each its document, and 2 for SUCCESS, 1 for what is ready,
+ * 0 for the rest. What is a number to Redis is a text here: Lua would write it in 17 digits. */
 static const char store_script[] =
-    "local head = redis.call('GETRANGE', KEYS[1], 0, 63)\n"
-    "if head ~= '' then\n"
-    "  local state = string.match(head, '^{\"status\": \"([^\"]*)\"')\n"
-    "  if not state then\n"
-    "    local ok, doc = pcall(cjson.decode, redis.call('GET', KEYS[1]))\n"
-    "    state = ok and type(doc) == 'table' and doc.status\n"
+    "for i, key in ipairs(KEYS) do\n"
+    "  local doc, keep = ARGV[2 * i], false\n"
+    "  local head = redis.pcall('GETRANGE', key, '0', '63')\n"
+    "  if head ~= '' and type(head) == 'string' then\n"
+    "    local state = string.match(head, '^{\"status\": \"([^\"]*)\"')\n"
+    "    if not state then\n"
+    "      local ok, old = pcall(cjson.decode, redis.call('GET', key))\n"
+    "      state = ok and type(old) == 'table' and old.status\n"
+    "    end\n"
+    "    keep = state == 'SUCCESS' or ARGV[2 * i + 1] == '0' and\n"
+    "        (state == 'FAILURE' or state == 'REVOKED')\n"
     "  end\n"
-    "  if state == 'SUCCESS' or\n"
-    "     (ARGV[2] == '0' and (state == 'FAILURE' or state == 'REVOKED')) then return 0 end\n"
+    "  if not keep then\n"
+    "    if ARGV[1] == '0' then redis.call('SET', key, doc)\n"
+    "    else redis.call('SETEX', key, ARGV[1], doc) end\n"
+    "    redis.call('PUBLISH', key, doc)\n"
+    "  end\n"
     "end\n"
-    "if ARGV[3] == '0' then redis.call('SET', KEYS[1], ARGV[1])\n"
-    "else redis.call('SETEX', KEYS[1], ARGV[3], ARGV[1]) end\n"
-    "redis.call('PUBLISH', KEYS[1], ARGV[1])\n"
     "return 1\n";
 
 /* What opening and counting share: whether all parts are there, and making it so. */
@@ -171,14 +177,19 @@ static const char *name_of(cel__redis_script script)
 }
 
 /* Without SHA-1 (a FIPS build of the library) the text itself is sent. */
-void cel__redis_call(
-    cel__buf *command, cel__redis_script script, const char *head, cel_view tail, size_t argc)
+void cel__redis_call_many(cel__buf *command, cel__redis_script script, size_t keys, size_t argc)
 {
     const char *name = name_of(script);
 
-    cel__redis_begin(command, 4 + argc);
+    cel__redis_begin(command, 3 + keys + argc);
     cel__redis_word(command, name ? CEL_VIEW("EVALSHA") : CEL_VIEW("EVAL"));
     cel__redis_word(command, cel__view(name ? name : texts[script]));
-    cel__redis_word(command, CEL_VIEW("1"));
+    cel__redis_int(command, (int64_t)keys);
+}
+
+void cel__redis_call(
+    cel__buf *command, cel__redis_script script, const char *head, cel_view tail, size_t argc)
+{
+    cel__redis_call_many(command, script, 1, argc);
     cel__redis_word2(command, cel__view(head), tail);
 }

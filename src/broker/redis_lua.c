@@ -179,6 +179,7 @@ static const char claim_head[] =
     "local want, nq, ns, first = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]),\n"
     "    tonumber(ARGV[10])\n"
     "local keep = ARGV[11] == '1'\n"
+    "local TAG = '.*\"delivery_tag\"%s*:%s*\"([^\"\\\\]+)\"'\n"
     "local lease = P .. 'celeriac.lease.' .. ARGV[4]\n";
 static const char claim_body[] =
     "local out, run, at = {now, 0, 0}, nil, nil\n"
@@ -251,7 +252,7 @@ static const char claim_rest[] =
     "if #texts == 0 then return out end\n" ROOM "if keep then\n"
     "  local tags, zadd, hset, record = {}, {}, {}, {}\n"
     "  for i, text in ipairs(texts) do\n"
-    "    local tag = string.match(text, '.*\"delivery_tag\"%s*:%s*\"([^\"\\\\]+)\"')\n"
+    "    local tag = string.match(string.sub(text, -100), TAG) or string.match(text, TAG)\n"
     "    tags[i] = tag or false\n"
     "    if tag then\n"
     "      zadd[#zadd + 1] = score\n"
@@ -295,8 +296,9 @@ static const char claim_rest[] =
     "for k, n in pairs(taken) do redis.call('LTRIM', KEYS[k], 0, -n - 1) end\n"
     "return out\n";
 
-/* P, U, I, owner, VISIBILITY; then groups: verb, the claim's number, whether it is the last of
- * that claim, how many; then of an "a" tags, of others tag, name, extra:
+/* P, U, I, owner, VISIBILITY; then groups: verb, the claim's number, whether these are the last of
+ * that claim, how many of it are out, how many follow; then of an "a" tags, of others tag, name,
+ * extra:
  *   a  done                              r  back to the head of the list, as it was
  *   q  to the tail of the list, marked   b  back to the head, marked
  *   x  put aside                         p  parked: name is the queue, extra its step's letter,
@@ -320,19 +322,28 @@ static const char settle_body[] =
     "end\n"
     "local out, i, place = {}, 6, 0\n"
     "while i <= #ARGV do\n"
-    "  local verb, seq, n = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 3])\n"
-    "  local words, tags, mine = verb == 'a' and 1 or 3, {}, {}\n"
-    "  for j = 1, n do tags[j] = ARGV[i + 4 + (j - 1) * words] end\n"
-    "  local score = tonumber(redis.call('HGET', lease, seq) or '')\n"
-    "  local there = n > 0 and redis.call('ZMSCORE', I, unpack(tags))\n"
-    "  for j, tag in ipairs(tags) do\n"
-    "    if score and there[j] and tonumber(there[j]) == score then\n"
-    "      if verb ~= 'a' then\n"
-    "        local at = i + 4 + (j - 1) * 3\n"
-    "        put(verb, tag, ARGV[at + 1], ARGV[at + 2])\n"
-    "      end\n"
-    "      if verb ~= 'p' then mine[#mine + 1] = tag end\n"
-    "    else out[#out + 1] = place + j end\n"
+    "  local verb, seq, n = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 4])\n"
+    "  local words, mine, first = verb == 'a' and 1 or 3, {}, i + 5\n"
+    "  local score = n > 0 and redis.call('HGET', lease, seq)\n"
+    /* Only the claim's tags have its score: if none of them is missing, none need be looked at. */
+    "  if score and verb == 'a' and\n"
+    "      redis.call('ZCOUNT', I, score, score) == tonumber(ARGV[i + 3]) then\n"
+    "    redis.call('ZREM', I, unpack(ARGV, first, first + n - 1))\n"
+    "    redis.call('HDEL', U, unpack(ARGV, first, first + n - 1))\n"
+    "  elseif n > 0 then\n"
+    "    local tags = {}\n"
+    "    for j = 1, n do tags[j] = ARGV[first + (j - 1) * words] end\n"
+    "    local there = redis.call('ZMSCORE', I, unpack(tags))\n"
+    "    score = score and tonumber(score)\n"
+    "    for j, tag in ipairs(tags) do\n"
+    "      if score and there[j] and tonumber(there[j]) == score then\n"
+    "        if verb ~= 'a' then\n"
+    "          local at = first + (j - 1) * 3\n"
+    "          put(verb, tag, ARGV[at + 1], ARGV[at + 2])\n"
+    "        end\n"
+    "        if verb ~= 'p' then mine[#mine + 1] = tag end\n"
+    "      else out[#out + 1] = place + j end\n"
+    "    end\n"
     "  end\n"
     "  if #mine > 0 then\n"
     "    redis.call('ZREM', I, unpack(mine))\n"
@@ -340,7 +351,7 @@ static const char settle_body[] =
     "  end\n"
     "  if ARGV[i + 2] == '1' then redis.call('HDEL', lease, seq, seq .. 't') end\n"
     "  place = place + n\n"
-    "  i = i + 4 + n * words\n"
+    "  i = first + n * words\n"
     "end\n"
     "return out\n";
 

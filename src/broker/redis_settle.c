@@ -259,8 +259,9 @@ begin_group(struct batch *batch, char verb, const rq_claim *claim, bool last, si
     cel__redis_word(&batch->groups, (cel_view){&verb, 1});
     cel__redis_int(&batch->groups, (int64_t)claim->seq);
     cel__redis_int(&batch->groups, last);
+    cel__redis_int(&batch->groups, (int64_t)(claim->left - claim->sent));
     cel__redis_int(&batch->groups, (int64_t)count);
-    batch->words += 4;
+    batch->words += 5;
 }
 
 static void add_delivery(struct batch *batch, rq_delivery *delivery)
