@@ -255,10 +255,11 @@ static void add_route(cel__buf *buf, rq_broker *broker, const cel_message *messa
 {
     const rq_settings *settings = &broker->settings;
     size_t step = cel__rq_step(settings, message->priority);
+    static const char kinds[] = "qrexf"; /* as in `route` */
     route to = choose(broker, message);
     cel__buf text = {0};
 
-    cel__redis_word(buf, (cel_view){"qrexf" + to, 1});
+    cel__redis_word(buf, (cel_view){kinds + to, 1});
     if (to == ROUTE_FANOUT)
         cel__rq_channel(&text, settings, message->exchange, message->routing_key);
     if (to == ROUTE_LATER) {
