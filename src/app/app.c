@@ -140,6 +140,11 @@ const char *cel__app_backend_url(const cel_app *app)
     return app->backend_url;
 }
 
+bool cel__app_listens(const cel_app *app)
+{
+    return app->backend_url && has_scheme(app->backend_url, "rpc");
+}
+
 /* ---- life ---- */
 
 static void set_names(cel_app *app)

@@ -47,6 +47,9 @@ const char *cel__app_backend_url(const cel_app *app);
 /* Whether cel_app_load() would find a file for this module. */
 bool cel__module_is_there(const char *module);
 
+/* Whether results come as messages to this app, which must listen before it sends: rpc://. */
+bool cel__app_listens(const cel_app *app);
+
 /* CEL_EINVAL in a process that is not the one that made the app. */
 cel_code cel__app_check_process(const cel_app *app, cel_error *err);
 

@@ -180,7 +180,10 @@ static cel_code open_backend(cel_client *client, cel_error *err)
         .clock = app->clock,
         .log = &app->log,
         .expires_ms = expires_ms > 0 ? expires_ms : 0,
+        .reply_to = app->reply_to,
+        .persistent = cel__config_bool(app->config, "result_persistent"),
     };
+    cel_code code;
 
     if (client->backend)
         return CEL_OK;
@@ -188,6 +191,12 @@ static cel_code open_backend(cel_client *client, cel_error *err)
         return cel_error_set(err, CEL_ECONFIG,
                              "no result backend is configured: set result_backend "
                              "(or CELERY_RESULT_BACKEND)");
+    if (cel__app_listens(app)) {
+        code = open_broker(client, err);
+        if (code != CEL_OK)
+            return code;
+        options.broker = client->broker;
+    }
     return cel__backend_open(&client->backend, &options, err);
 }
 

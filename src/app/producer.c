@@ -38,14 +38,36 @@ static void on_submitted(cel_submit *submit)
     cel__client_finish(&send->op, submit->code, &submit->err);
 }
 
+static cel_code submit(struct send_op *send, cel_error *err)
+{
+    cel_client_op *op = &send->op;
+
+    return cel__submit_start(&send->submit, cel__client_broker(op),
+                             op->needs_backend ? cel__client_backend(op) : NULL,
+                             op->needs_backend && cel__client_one_domain(op), err);
+}
+
+static void on_prepared(void *user, cel_code code, const cel_error *err)
+{
+    struct send_op *send = user;
+    cel_error why = {0};
+
+    if (code == CEL_OK) {
+        code = submit(send, &why);
+        err = &why;
+    }
+    if (code != CEL_OK)
+        cel__client_finish(&send->op, code, err);
+}
+
 static cel_code start_send(cel_client_op *op, cel_error *err)
 {
     struct send_op *send = (struct send_op *)op;
-    bool chords = send->submit.batch.chord_count > 0;
+    cel_backend *backend = op->needs_backend ? cel__client_backend(op) : NULL;
 
-    return cel__submit_start(&send->submit, cel__client_broker(op),
-                             chords ? cel__client_backend(op) : NULL,
-                             chords && cel__client_one_domain(op), err);
+    if (backend && backend->ops->prepare)
+        return backend->ops->prepare(backend, on_prepared, send, err);
+    return submit(send, err);
 }
 
 static struct send_op *make_send(cel_client *client, cel_app *app)
@@ -108,7 +130,8 @@ static cel_code run_send(struct sender *sender, int64_t timeout_ms, cel_error *e
     cel_error local = {0};
     cel_code code;
 
-    sender->send->op.needs_backend = sender->send->submit.batch.chord_count > 0;
+    sender->send->op.needs_backend =
+        sender->send->submit.batch.chord_count > 0 || cel__app_listens(sender->app);
     code = cel__client_run(&sender->send->op, timeout_ms, &local);
     if (code == CEL_ETIMEDOUT) {
         cel_error_set(&local, CEL_ETIMEDOUT, "the broker did not confirm within %lld ms",

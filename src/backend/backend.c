@@ -11,6 +11,7 @@
 static const cel_backend_ops *const implementations[] = {
     &cel__sqlite_backend_ops,
     &cel__memory_backend_ops,
+    &cel__rpc_backend_ops,
 #ifdef CEL_HAVE_REDIS
     &cel__redis_backend_ops,
 #endif

@@ -25,6 +25,10 @@ typedef struct cel_backend_options {
     const cel_log *log;
     bool threaded;
     int64_t expires_ms; /* how long records are kept after their last change; 0: for ever */
+    struct cel_broker *broker; /* for rpc: borrowed until closed; others do not look at it */
+    const char *reply_to;      /* for rpc: the queue of this client's results, copied; NULL: this
+                                * side only stores */
+    bool persistent;           /* for rpc: results survive a restart of the broker */
 } cel_backend_options;
 
 /* A result to store. Views are copied before store() returns. */
@@ -34,6 +38,8 @@ typedef struct cel_backend_record {
     cel_view document; /* JSON text */
     cel_view group_id; /* absent: none. Wakes who watches the group. */
     bool ready;        /* status is SUCCESS, FAILURE or REVOKED */
+    cel_view reply_to; /* for rpc: of the task's message; absent: nobody wants the result */
+    cel_view correlation_id; /* for rpc: likewise; absent: the task's id */
 } cel_backend_record;
 
 /* One finished part of a chord. Views are copied. */
@@ -71,6 +77,10 @@ typedef struct cel_backend_ops {
 
     cel_code (*open)(cel_backend **out, const cel_backend_options *options, cel_error *err);
     void (*close)(cel_backend *backend, void (*closed)(void *user), void *user);
+
+    /* Tells when results that are stored from now on will be seen here: to be awaited before
+     * their tasks are sent. NULL: always. */
+    cel_code (*prepare)(cel_backend *backend, cel_backend_cb cb, void *user, cel_error *err);
 
     /* Stores and wakes the watchers. A SUCCESS, FAILURE or REVOKED document is never
      * replaced by an unready one, nor SUCCESS by anything: then it reports CEL_OK and leaves
@@ -174,6 +184,7 @@ cel__backend_open(cel_backend **out, const cel_backend_options *options, cel_err
 
 extern const cel_backend_ops cel__memory_backend_ops;
 extern const cel_backend_ops cel__sqlite_backend_ops;
+extern const cel_backend_ops cel__rpc_backend_ops;
 extern const cel_backend_ops cel__redis_backend_ops; /* built with hiredis only: CEL_HAVE_REDIS */
 
 #endif

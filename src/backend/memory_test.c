@@ -35,12 +35,12 @@ static void an_unknown_scheme_is_named_without_the_rest(void **state)
 {
     cel_backend *backend = NULL;
     cel_error err = {0};
-    cel_backend_options options = {.url = "rpc://user:secret@host",
+    cel_backend_options options = {.url = "mongodb://user:secret@host",
                                    .clock = cel__clock_system()};
 
     (void)state;
     assert_int_equal(cel__backend_open(&backend, &options, &err), CEL_ECONFIG);
-    assert_non_null(strstr(err.message, "'rpc'"));
+    assert_non_null(strstr(err.message, "'mongodb'"));
     assert_non_null(strstr(err.message, "sqlite, memory"));
     assert_null(strstr(err.message, "secret"));
     options.url = "nothing";

@@ -105,8 +105,9 @@ static cel_code start(cel_client_op *op, cel_error *err)
     cel_code code;
 
     dispatcher->broker = cel__client_broker(op);
-    dispatcher->backend = op->needs_backend ? cel__client_backend(op) : NULL;
-    dispatcher->together = op->needs_backend && cel__client_one_domain(op);
+    if (op->needs_backend && cel__client_backend(op)->ops->counts_chords) /* it stores, too */
+        dispatcher->backend = cel__client_backend(op);
+    dispatcher->together = dispatcher->backend && cel__client_one_domain(op);
     code = dispatcher->broker->ops->consume(
         &dispatcher->consumer, dispatcher->broker,
         &(cel_consumer_options){.queues = options->queues,

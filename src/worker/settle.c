@@ -208,7 +208,14 @@ static void store_document(cel_settlement *settlement, cel_result_meta *meta, bo
                                  .status = meta->status,
                                  .ready = ready,
                                  .group_id = meta->group_id};
+    const cel_worker_request *request = settlement->request;
     cel_code code;
+
+    if (request && request->delivery) {
+        record.reply_to = request->delivery->message.reply_to;
+        if (cel__view_eq(meta->task_id, request->headers.id)) /* else of a victim */
+            record.correlation_id = request->delivery->message.correlation_id;
+    }
 
     cel__buf_reset(&worker->scratch);
     cel__result_meta_dump(&worker->scratch, meta);
@@ -442,7 +449,9 @@ static void failed(cel_settlement *settlement)
                         "a task is acknowledged, but what follows from it is lost: %s",
                         settlement->failure.message);
         finish(settlement);
-    } else if (settlement->failure.code == CEL_EINVAL && settlement->refusals < REFUSALS_MAX) {
+    } else if ((settlement->failure.code == CEL_EINVAL ||
+                settlement->failure.code == CEL_ENOTSUP) &&
+               settlement->refusals < REFUSALS_MAX) {
         refuse(settlement);
     } else {
         try_again(settlement);

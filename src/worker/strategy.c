@@ -360,7 +360,10 @@ void cel__strategy_on_dispatch(void *user, cel_pool_request *pool_request)
 static void store_state(cel_worker_request *request, cel_view state, cel_view result)
 {
     cel_worker *worker = request->worker;
-    cel_backend_record record = {.task_id = request->headers.id, .status = state};
+    cel_backend_record record = {.task_id = request->headers.id,
+                                 .status = state,
+                                 .reply_to = request->delivery->message.reply_to,
+                                 .correlation_id = request->delivery->message.correlation_id};
     cel_error err = {0};
 
     if (!worker->backend || request->headers.ignore_result == 1)

@@ -394,7 +394,10 @@ static cel_code open_backend(cel_worker *worker, cel_error *err)
                                .clock = worker->app->clock,
                                .log = &worker->app->log,
                                .threaded = true,
-                               .expires_ms = expires_ms > 0 ? expires_ms : 0},
+                               .expires_ms = expires_ms > 0 ? expires_ms : 0,
+                               .broker = worker->broker,
+                               .persistent = cel__config_bool(worker->app->config,
+                                                              "result_persistent")},
         err);
 }
 
