@@ -375,7 +375,7 @@ cel_code cel__amqp_delay(amqp_link *link,
 {
     int64_t seconds = (message->eta_ms - cel__clock_wall_ms(link->broker->clock)) / 1000;
     cel_error why = {0};
-    cel_view rest;
+    cel_view rest = {NULL, 0};
 
     if (message->eta_ms == 0 || seconds < 1)
         return cel_error_set(err, CEL_ENOTSUP, "it is due");
