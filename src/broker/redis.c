@@ -407,7 +407,7 @@ static void close_redis(cel_broker *base, void (*closed)(void *user), void *user
 }
 
 const cel_broker_ops cel__redis_broker_ops = {
-    .schemes = "redis,redis+socket",
+    .schemes = "redis,rediss,redis+socket",
     .native_eta = true,
     .open = open_redis,
     .close = close_redis,

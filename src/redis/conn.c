@@ -17,6 +17,7 @@
 
 #include "core/id.h"
 #include "core/mem.h"
+#include "redis/tls.h"
 
 #define RETRY_MIN_MS   50
 #define RETRY_MAX_MS   5000
@@ -27,6 +28,7 @@
 #define MAX_COMMAND    ((size_t)512 << 20)
 #define MAX_WAITING    ((size_t)512 << 20) /* bytes of requests that are not answered */
 #define READER_MAX_BUF ((size_t)1 << 20)
+#define TLS_TEXT       ((size_t)65536)
 
 typedef enum link_state {
     REDIS_DOWN,
@@ -47,6 +49,8 @@ struct link {
     uv_connect_t connect;
     cel__redis *redis;
     redisReader *reader;
+    cel__tls *tls; /* NULL: none */
+    bool secured;  /* its handshake is over */
     bool closing;
 };
 
@@ -68,6 +72,8 @@ struct cel__redis {
     cel__redis_request *waiting, *flying;
     size_t unanswered_bytes;
     cel__buf out;              /* what goes out next */
+    cel__buf wire;             /* with TLS: the same, encrypted */
+    cel__tls_context *tls;     /* NULL: none */
     size_t writing;            /* writes on their way */
     size_t greeted, greetings; /* replies of the greeting that have come, and in all */
     int64_t retry_ms;
@@ -141,6 +147,8 @@ static void drop_handle(cel__redis *redis)
     if (redis->closed)
         redis->closed(redis->closed_user);
     cel__buf_done(&redis->out);
+    cel__buf_done(&redis->wire);
+    cel__tls_context_free(redis->tls);
     cel__free(redis->read_buf);
     cel__free(redis);
 }
@@ -157,6 +165,7 @@ static void on_link_closed(uv_handle_t *handle)
 
     if (link->reader)
         redisReaderFree(link->reader);
+    cel__tls_free(link->tls);
     cel__free(link);
     drop_handle(redis);
 }
@@ -168,6 +177,7 @@ static void cut(cel__redis *redis)
 
     redis->link = NULL;
     cel__buf_reset(&redis->out);
+    cel__buf_reset(&redis->wire);
     DL_CONCAT(redis->flying, redis->waiting);
     redis->waiting = redis->flying;
     redis->flying = NULL;
@@ -228,15 +238,15 @@ static void gather(cel__redis *redis)
 }
 
 /* What the socket does not take at once is handed to libuv. */
-static cel_code write_out(cel__redis *redis, cel_error *err)
+static cel_code write_out(cel__redis *redis, cel__buf *out, cel_error *err)
 {
     uv_stream_t *stream = &redis->link->uv.stream;
-    uv_buf_t buf = uv_buf_init(redis->out.ptr, (unsigned)redis->out.len);
-    int wrote = uv_try_write(stream, &buf, 1);
+    uv_buf_t buf = uv_buf_init(out->ptr, (unsigned)out->len);
+    int wrote = out->len ? uv_try_write(stream, &buf, 1) : 0;
     struct write *write;
 
-    if (wrote == (int)redis->out.len) {
-        redis->out.len = 0;
+    if (wrote == (int)out->len) {
+        out->len = 0;
         return CEL_OK;
     }
     if (wrote < 0 && wrote != UV_EAGAIN)
@@ -246,10 +256,10 @@ static cel_code write_out(cel__redis *redis, cel_error *err)
     if (!write)
         return cel_error_set(err, CEL_ENOMEM, "no memory to write to Redis");
     wrote = wrote < 0 ? 0 : wrote;
-    buf = uv_buf_init(redis->out.ptr + wrote, (unsigned)(redis->out.len - (size_t)wrote));
-    write->bytes = redis->out.ptr;
-    redis->out.ptr = NULL;
-    redis->out.len = redis->out.cap = 0;
+    buf = uv_buf_init(out->ptr + wrote, (unsigned)(out->len - (size_t)wrote));
+    write->bytes = out->ptr;
+    out->ptr = NULL;
+    out->len = out->cap = 0;
     redis->writing++;
     if (uv_write(&write->req, stream, &buf, 1, on_written) == 0)
         return CEL_OK;
@@ -258,6 +268,19 @@ static cel_code write_out(cel__redis *redis, cel_error *err)
     cel__free(write);
     return cel_error_set(err, CEL_ECONN, "the connection to %s was lost",
                          redis->opts.url->shown);
+}
+
+/* Writes what has been gathered, encrypted where there is TLS. */
+static cel_code write_gathered(cel__redis *redis, cel_error *err)
+{
+    cel__tls *tls = redis->link->tls;
+    cel_code code;
+
+    if (!tls)
+        return write_out(redis, &redis->out, err);
+    code = cel__tls_write(tls, redis->out.ptr, redis->out.len, &redis->wire, err);
+    redis->out.len = 0;
+    return code == CEL_OK ? write_out(redis, &redis->wire, err) : code;
 }
 
 static void flush(cel__redis *redis)
@@ -273,10 +296,10 @@ static void flush(cel__redis *redis)
             gather(redis);
         if (redis->out.failed)
             code = cel_error_set(&err, CEL_ENOMEM, "no memory to write to Redis");
-        else if (redis->out.len == 0)
+        else if (redis->out.len == 0 && redis->wire.len == 0)
             return;
         else
-            code = write_out(redis, &err);
+            code = write_gathered(redis, &err);
     }
     if (code != CEL_OK)
         lose(redis, &err);
@@ -425,6 +448,56 @@ static void take_bytes(struct link *link, const char *bytes, size_t len)
     lose(redis, &err);
 }
 
+static void greet(cel__redis *redis);
+
+/* Goes on with the handshake, if it is not over. False if the link has ended, or must wait. */
+static bool shake_hands(struct link *link)
+{
+    cel__redis *redis = link->redis;
+    bool done = true;
+    cel_error err;
+    cel_code code = CEL_OK;
+
+    if (!link->secured)
+        code = cel__tls_step(link->tls, &redis->wire, &done, &err);
+    if (code == CEL_OK && redis->writing == 0)
+        code = write_out(redis, &redis->wire, &err);
+    if (code != CEL_OK) {
+        if (!err.retriable)
+            redis->ever_up = false; /* ask no one to wait */
+        lose(redis, &err);
+        return false;
+    }
+    if (done && !link->secured) {
+        link->secured = true;
+        greet(redis);
+    }
+    return done && redis->link == link;
+}
+
+static void take_encrypted(struct link *link, const char *bytes, size_t len)
+{
+    cel__redis *redis = link->redis;
+    char *text = cel__malloc(TLS_TEXT);
+    cel_error err;
+    cel_code code = text ? cel__tls_feed(link->tls, bytes, len, &err)
+                         : cel_error_set(&err, CEL_ENOMEM, "no memory for TLS");
+
+    if (code == CEL_OK && !shake_hands(link)) {
+        cel__free(text);
+        return;
+    }
+    while (code == CEL_OK && redis->link == link) {
+        code = cel__tls_read(link->tls, text, TLS_TEXT, &len, &redis->wire, &err);
+        if (code != CEL_OK || len == 0)
+            break;
+        take_bytes(link, text, len);
+    }
+    cel__free(text);
+    if (code != CEL_OK && redis->link == link)
+        lose(redis, &err);
+}
+
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     const struct link *link = handle->data;
@@ -444,7 +517,10 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
     if (count > 0) {
         redis->heard_ms = now_ms(redis);
         redis->pinged_ms = 0;
-        take_bytes(link, buf->base, (size_t)count);
+        if (link->tls)
+            take_encrypted(link, buf->base, (size_t)count);
+        else
+            take_bytes(link, buf->base, (size_t)count);
         return;
     }
     cel_error_set(&err, CEL_ECONN, "the connection to %s was lost: %s", redis->opts.url->shown,
@@ -491,7 +567,10 @@ static void on_connected(uv_connect_t *connect, int status)
     if (status == 0)
         status = uv_read_start(&link->uv.stream, on_alloc, on_read);
     if (status == 0) {
-        greet(redis);
+        if (link->tls)
+            shake_hands(link);
+        else
+            greet(redis);
         return;
     }
     cel_error_set(&err, CEL_ECONN, "cannot connect to %s: %s", redis->opts.url->shown,
@@ -510,6 +589,8 @@ static struct link *new_link(cel__redis *redis)
     if (!link->reader)
         goto fail;
     link->reader->maxbuf = READER_MAX_BUF;
+    if (redis->tls && cel__tls_new(&link->tls, redis->tls, NULL) != CEL_OK)
+        goto fail;
     if (redis->opts.url->socket_path ? uv_pipe_init(redis->opts.loop, &link->uv.pipe, 0)
                                      : uv_tcp_init(redis->opts.loop, &link->uv.tcp))
         goto fail;
@@ -522,6 +603,7 @@ static struct link *new_link(cel__redis *redis)
 fail:
     if (link->reader)
         redisReaderFree(link->reader);
+    cel__tls_free(link->tls);
     cel__free(link);
     return NULL;
 }
@@ -700,6 +782,14 @@ cel_code cel__redis_new(cel__redis **out, const cel__redis_options *options, cel
     if (!redis || !redis->read_buf) {
         cel__free(redis);
         return cel_error_set(err, CEL_ENOMEM, "no memory for a connection to Redis");
+    }
+    if (options->url->tls) {
+        cel_code code = cel__tls_context_new(&redis->tls, options->url, err);
+        if (code != CEL_OK) {
+            cel__free(redis->read_buf);
+            cel__free(redis);
+            return code;
+        }
     }
     redis->opts = *options;
     uv_timer_init(options->loop, &redis->retry_timer); /* these four cannot fail */

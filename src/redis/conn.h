@@ -50,12 +50,16 @@ typedef struct cel__redis_url {
     int port;
     int64_t db;
     int64_t timeout_ms;
-    char *shown; /* for messages: without user and password */
+    char *shown;                          /* for messages: without user and password */
+    bool tls, verify, check_host;         /* the certificate's chain and name are checked */
+    char *ca_file, *cert_file, *key_file; /* NULL: the system's; none; the certificate's */
 } cel__redis_url;
 
 /* Reads redis://[user][:password]@host:port/db, and redis+socket:///path?virtual_host=db,
  * socket:// or unix:///path?db=n. `?socket_timeout=seconds` sets timeout_ms (default 5 s).
- * CEL_ECONFIG for a database that is no number; CEL_ENOTSUP for rediss:// and sentinel://.
+ * rediss:// is TLS, with ssl_cert_reqs=required|none (default required), ssl_check_hostname,
+ * ssl_ca_certs, ssl_certfile and ssl_keyfile.
+ * CEL_ECONFIG for a database that is no number; CEL_ENOTSUP for sentinel://.
  * Messages show no password. The caller frees with cel__redis_url_done(). */
 cel_code cel__redis_url_read(cel__redis_url *out, const char *text, cel_error *err);
 void cel__redis_url_done(cel__redis_url *url);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/mem.h"
 #include "core/number.h"
@@ -19,6 +20,9 @@ void cel__redis_url_done(cel__redis_url *url)
     cel__free(url->user);
     cel__free(url->password);
     cel__free(url->shown);
+    cel__free(url->ca_file);
+    cel__free(url->cert_file);
+    cel__free(url->key_file);
     *url = (cel__redis_url){0};
 }
 
@@ -50,13 +54,8 @@ static bool read_timeout(int64_t *timeout_ms, const char *text)
 
 static cel_code check_scheme(const char *scheme, cel_error *err)
 {
-    static const char *const known[] = {"redis", "redis+socket", "socket", "unix"};
+    static const char *const known[] = {"redis", "rediss", "redis+socket", "socket", "unix"};
 
-    if (scheme && strcmp(scheme, "rediss") == 0)
-        return cel_error_set(
-            err, CEL_ENOTSUP,
-            "rediss:// is not supported: this hiredis has no TLS. Run stunnel (client = yes, "
-            "accept = 127.0.0.1:6380, connect = host:port) and use redis://127.0.0.1:6380/");
     if (scheme && strncmp(scheme, "sentinel", 8) == 0)
         return cel_error_set(err, CEL_ENOTSUP,
                              "sentinel:// is not supported for results: name the master");
@@ -65,7 +64,7 @@ static cel_code check_scheme(const char *scheme, cel_error *err)
             return CEL_OK;
     return cel_error_set(err, CEL_ECONFIG,
                          "the URL of a Redis server begins with redis://, "
-                         "redis+socket:// or unix://");
+                         "rediss://, redis+socket:// or unix://");
 }
 
 static bool show(cel__redis_url *url, const char *scheme)
@@ -102,9 +101,43 @@ static const char *socket_db(const cel_url *url)
     return db && db[0] == '/' ? db + 1 : db;
 }
 
+/* Python's names: "CERT_NONE" and "none". */
+static bool is_word(const char *text, const char *word)
+{
+    return strcasecmp(strncasecmp(text, "CERT_", 5) == 0 ? text + 5 : text, word) == 0;
+}
+
+static bool read_tls(cel__redis_url *out, const cel_url *url)
+{
+    const char *reqs = cel__url_param(url, "ssl_cert_reqs");
+    const char *host = cel__url_param(url, "ssl_check_hostname");
+
+    out->tls = true;
+    out->verify = !reqs || !is_word(reqs, "none");
+    out->check_host = !host || !is_word(host, "false");
+    return (!reqs || !out->verify || is_word(reqs, "required") || is_word(reqs, "optional")) &&
+           (!host || !out->check_host || is_word(host, "true"));
+}
+
+static bool copy_param(char **out, const cel_url *url, const char *name)
+{
+    const char *value = cel__url_param(url, name);
+
+    *out = cel__strdup(value && *value ? value : NULL);
+    return *out || !value || !*value;
+}
+
+static bool copy_files(cel__redis_url *out, const cel_url *url)
+{
+    return copy_param(&out->ca_file, url, "ssl_ca_certs") &&
+           copy_param(&out->cert_file, url, "ssl_certfile") &&
+           copy_param(&out->key_file, url, "ssl_keyfile");
+}
+
 static cel_code convert(cel__redis_url *out, const cel_url *url, cel_error *err)
 {
-    bool is_socket = strcmp(url->scheme, "redis") != 0;
+    bool is_tls = strcmp(url->scheme, "rediss") == 0;
+    bool is_socket = !is_tls && strcmp(url->scheme, "redis") != 0;
     const char *password = url->password ? url->password : cel__url_param(url, "password");
     bool whole;
 
@@ -116,6 +149,10 @@ static cel_code convert(cel__redis_url *out, const cel_url *url, cel_error *err)
     if (is_socket && (!url->path || !*url->path))
         return cel_error_set(err, CEL_ECONFIG, "%s://: the socket's path is missing",
                              url->scheme);
+    if (is_tls && !read_tls(out, url))
+        return cel_error_set(err, CEL_ECONFIG,
+                             "rediss://: ssl_cert_reqs is required, optional or none, "
+                             "ssl_check_hostname true or false");
     out->port = url->port ? url->port : DEFAULT_PORT;
     if (is_socket)
         out->socket_path = absolute(url->path);
@@ -123,7 +160,7 @@ static cel_code convert(cel__redis_url *out, const cel_url *url, cel_error *err)
         out->host = cel__strdup(url->host ? url->host : "localhost");
     out->user = cel__strdup(url->user && *url->user ? url->user : NULL);
     out->password = cel__strdup(password && *password ? password : NULL);
-    whole = (out->socket_path || out->host) && show(out, url->scheme) &&
+    whole = copy_files(out, url) && (out->socket_path || out->host) && show(out, url->scheme) &&
             (out->user || !url->user || !*url->user) &&
             (out->password || !password || !*password);
     return whole ? CEL_OK : cel_error_set(err, CEL_ENOMEM, "no memory for a URL");

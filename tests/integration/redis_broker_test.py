@@ -281,6 +281,57 @@ class WorkerTest(RedisCase):
         worker.expect(r"put aside")
 
 
+class TlsTest(RedisCase):
+    """rediss:// as broker and as result store."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        try:
+            cls.server = redisserver.Server(tls=True)
+        except redisserver.Missing as missing:
+            raise unittest.SkipTest(str(missing)) from None
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.close()
+
+    def setUp(self):
+        super().setUp()
+        self.broker, self.backend = self.server.tls_url(0), self.server.tls_url(1)
+        self.env.update(TEST_BROKER=self.broker, TEST_STORE=self.backend)
+
+    def test_tasks_and_results_go_over_tls_also_those_of_python_and_after_a_cut(self):
+        worker = self.worker("-c", "2")
+        lines = self.python("rs = [sig('test.add', n, 10).apply_async() for n in range(200)]\n"
+                            "print(sum(r.get(timeout=30) for r in rs))\n"
+                            "big = 'x' * 2000000\n"
+                            "print(sig('test.echo', big).apply_async().get(timeout=30) == big)")
+        self.assertEqual(lines, ["21900", "True"])
+        self.server.cli("CLIENT", "KILL", "TYPE", "normal")
+        self.assertEqual(self.result(self.call("test.add", 1, 1)), "2")
+        self.server.kill()
+        worker.expect(r"the broker is out of reach, trying again: ")
+        self.server.start()
+        worker.expect(r"the broker is reachable again")
+        self.assertEqual(self.result(self.call("test.add", 2, 2)), "4")
+        self.assertEqual(worker.stop(), 0)
+
+    def test_a_certificate_of_unknown_origin_or_another_host_is_refused(self):
+        for query, text in ("", "is not trusted: self-signed"), (f"ssl_ca_certs={self.server.ca}-not-there", "ssl_ca_certs"):
+            self.broker = self.server.tls_url(0, query)
+            done = self.run_command("call", "test.add", "--args", "[1, 1]")
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(text, done.stderr)
+        self.broker = self.server.tls_url(0).replace("127.0.0.1", "127.0.0.2")
+        done = self.run_command("call", "test.add", "--args", "[1, 1]")
+        self.assertNotEqual(done.returncode, 0)
+        self.broker = self.server.tls_url(0, "ssl_cert_reqs=none")
+        self.call("test.add", 1, 1)
+        worker = self.worker("-c", "1", wait=False)
+        worker.ready()
+
+
 class PythonClientTest(RedisCase):
     """Python sends, we run."""
 

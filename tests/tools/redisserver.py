@@ -1,6 +1,8 @@
 """A private Redis server for tests: own folder and port, a password, gone when it is over.
 
     with redisserver.Server() as server:    server.port, server.url(db), server.cli("KEYS", "*", db=1), server.kill(), server.start()
+
+With tls=True it has a second port for TLS: server.tls_url(db), server.ca (who has signed its certificate).
 """
 import os
 import shutil
@@ -17,25 +19,54 @@ class Missing(Exception):
     """There is no Redis here."""
 
 
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Server:
-    def __init__(self):
+    def __init__(self, tls=False):
         if not shutil.which("redis-server"):
             raise Missing("Redis is not installed (package redis-server)")
         self.dir = tempfile.mkdtemp(prefix="celeriac-redis-")
         self.process = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = _free_port()
+        self.options = []
         try:
+            if tls:
+                self._make_certificates()
             self.start()
         except BaseException:
             self.close()
             raise
 
+    def _openssl(self, *words):
+        subprocess.run(["openssl", *words], cwd=self.dir, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+
+    def _make_certificates(self):
+        if not shutil.which("openssl"):
+            raise Missing("openssl is not installed (package openssl)")
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        self._openssl("req", "-x509", *key, "-days", "2", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem")
+        self._openssl("req", *key, "-subj", "/CN=server", "-keyout", "server.key", "-out", "server.csr")
+        with open(os.path.join(self.dir, "names"), "w", encoding="utf-8") as file:
+            file.write("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        self._openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+                      "-extfile", "names", "-out", "server.pem")
+        self.ca, self.tls_port = os.path.join(self.dir, "ca.pem"), _free_port()
+        self.options = ["--tls-port", str(self.tls_port), "--tls-cert-file", "server.pem", "--tls-key-file", "server.key",
+                        "--tls-ca-cert-file", "ca.pem", "--tls-auth-clients", "no"]
+
+    def tls_url(self, db=1, query=None):
+        query = f"ssl_cert_reqs=required&ssl_ca_certs={self.ca}" if query is None else query
+        return f"rediss://:{PASSWORD}@127.0.0.1:{self.tls_port}/{db}?{query}"
+
     def start(self):
         """Starts it, with what it had written, and waits until it answers."""
         self.process = subprocess.Popen(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--requirepass", PASSWORD,
-                                         "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--dir", self.dir],
+                                         "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--dir", self.dir,
+                                         *self.options], cwd=self.dir,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
         while self.cli("PING", check=False) != "PONG":
