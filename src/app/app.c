@@ -88,12 +88,12 @@ static bool has_scheme(const char *url, const char *scheme)
     return strncmp(url, scheme, len) == 0 && (url[len] == ':' || url[len] == '\0');
 }
 
-/* A broker URL may be several servers to fail over to, joined with ';': AMQP gets all, another broker the first. */
+/* A broker URL may be several servers to fail over to, joined with ';': AMQP gets all, as do sentinels, another broker the first. */
 static char *servers_of(const char *text)
 {
     const char *end = strchr(text, ';');
     bool lists = has_scheme(text, "amqp") || has_scheme(text, "amqps") || has_scheme(text, "pyamqp") ||
-                 has_scheme(text, "librabbitmq");
+                 has_scheme(text, "librabbitmq") || has_scheme(text, "sentinel");
 
     if (end && strstr(end, "://") && !lists)
         return cel__memdup(text, (size_t)(end - text));

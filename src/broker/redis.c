@@ -186,11 +186,23 @@ static void free_broker(rq_broker *broker)
     cel__free(broker);
 }
 
+/* What kombu has in its options for sentinels. */
+static cel_code name_master(rq_broker *broker, const json_t *options, cel_error *err)
+{
+    const json_t *more = json_object_get(options, "sentinel_kwargs");
+
+    return cel__redis_url_master(&broker->url,
+                                 json_string_value(json_object_get(options, "master_name")),
+                                 json_string_value(json_object_get(more, "password")), err);
+}
+
 static cel_code
 read_options(rq_broker *broker, const cel_broker_options *options, cel_error *err)
 {
     cel_code code = cel__redis_url_read(&broker->url, options->url, err);
 
+    if (code == CEL_OK)
+        code = name_master(broker, options->transport_options, err);
     if (code == CEL_OK)
         code = cel__rq_settings_read(&broker->settings, options->transport_options,
                                      &broker->url, err);
@@ -407,7 +419,7 @@ static void close_redis(cel_broker *base, void (*closed)(void *user), void *user
 }
 
 const cel_broker_ops cel__redis_broker_ops = {
-    .schemes = "redis,rediss,redis+socket",
+    .schemes = "redis,rediss,sentinel,redis+socket",
     .native_eta = true,
     .open = open_redis,
     .close = close_redis,

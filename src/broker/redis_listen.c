@@ -48,6 +48,16 @@ static void on_listener_up(void *user)
     }
 }
 
+/* The next one has another number. */
+static void on_listener_down(void *user, const cel_error *err)
+{
+    rq_broker *broker = user;
+
+    (void)err;
+    broker->listener_id = 0;
+    broker->tracking = false;
+}
+
 /* ---- tracking ---- */
 
 struct tracking {
@@ -160,6 +170,7 @@ cel_code cel__rq_listen(rq_broker *broker, rq_consumer *consumer, cel_error *err
                                .quiet = true,
                                .on_push = on_push,
                                .on_up = on_listener_up,
+                               .on_down = on_listener_down,
                                .user = broker};
 
     if (!broker->listener)

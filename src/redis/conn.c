@@ -17,6 +17,7 @@
 
 #include "core/id.h"
 #include "core/mem.h"
+#include "redis/sentinel.h"
 #include "redis/tls.h"
 
 #define RETRY_MIN_MS   50
@@ -64,9 +65,12 @@ struct cel__redis {
     link_state state;
     struct link *link;        /* CONNECTING to UP */
     uv_getaddrinfo_t resolve; /* RESOLVING */
-    uv_timer_t retry_timer;   /* DOWN: until the next attempt; then how long it may take */
-    uv_timer_t tick_timer;    /* while something waits or flies, and for pings */
-    uv_prepare_t prepare;     /* these two write what the turn has gathered */
+    cel__sentinel *asking;    /* RESOLVING, or cancelled: where the master is */
+    char *master;             /* what it has said; owned */
+    int master_port;
+    uv_timer_t retry_timer; /* DOWN: until the next attempt; then how long it may take */
+    uv_timer_t tick_timer;  /* while something waits or flies, and for pings */
+    uv_prepare_t prepare;   /* these two write what the turn has gathered */
     uv_check_t check;
     size_t handles;
     cel__redis_request *waiting, *flying;
@@ -149,6 +153,7 @@ static void drop_handle(cel__redis *redis)
     cel__buf_done(&redis->out);
     cel__buf_done(&redis->wire);
     cel__tls_context_free(redis->tls);
+    cel__free(redis->master);
     cel__free(redis->read_buf);
     cel__free(redis);
 }
@@ -198,6 +203,8 @@ void cel__redis_close(cel__redis *redis, void (*closed)(void *user), void *user)
     redis->closed = closed;
     redis->closed_user = user;
     cut(redis);
+    if (redis->asking)
+        cel__sentinel_cancel(redis->asking);
     if (redis->resolving)
         uv_cancel((uv_req_t *)&redis->resolve);
     for (size_t i = 0; i < sizeof handles / sizeof *handles; i++)
@@ -655,6 +662,7 @@ static void on_resolved(uv_getaddrinfo_t *resolve, int status, struct addrinfo *
 
 static void resolve(cel__redis *redis)
 {
+    const char *host = redis->master ? redis->master : redis->opts.url->host;
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     char port[16];
     cel_error err;
@@ -662,10 +670,10 @@ static void resolve(cel__redis *redis)
 
     if (redis->resolving) /* the last attempt's, which had no time left, still runs */
         return;
-    snprintf(port, sizeof port, "%d", redis->opts.url->port);
+    snprintf(port, sizeof port, "%d",
+             redis->master ? redis->master_port : redis->opts.url->port);
     redis->resolve.data = redis;
-    rc = uv_getaddrinfo(redis->opts.loop, &redis->resolve, on_resolved, redis->opts.url->host,
-                        port, &hints);
+    rc = uv_getaddrinfo(redis->opts.loop, &redis->resolve, on_resolved, host, port, &hints);
     if (rc == 0) {
         redis->resolving = true;
         redis->handles++;
@@ -677,21 +685,61 @@ static void resolve(cel__redis *redis)
 }
 
 /* Addresses need no resolver, nor its thread. */
-static void connect_now(cel__redis *redis)
+static void connect_host(cel__redis *redis)
 {
     const cel__redis_url *url = redis->opts.url;
+    const char *host = redis->master ? redis->master : url->host;
+    int port = redis->master ? redis->master_port : url->port;
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
 
-    redis->state = REDIS_RESOLVING;
     if (url->socket_path)
         connect_to(redis, NULL);
-    else if (uv_ip4_addr(url->host, url->port, &v4) == 0)
+    else if (uv_ip4_addr(host, port, &v4) == 0)
         connect_to(redis, (const struct sockaddr *)&v4);
-    else if (uv_ip6_addr(url->host, url->port, &v6) == 0)
+    else if (uv_ip6_addr(host, port, &v6) == 0)
         connect_to(redis, (const struct sockaddr *)&v6);
     else
         resolve(redis);
+}
+
+static void on_master(void *user, const char *host, int port, const cel_error *err)
+{
+    cel__redis *redis = user;
+
+    redis->asking = NULL;
+    if (redis->state == REDIS_RESOLVING) {
+        cel__free(redis->master);
+        redis->master = cel__strdup(host);
+        redis->master_port = port;
+        if (redis->master) {
+            connect_host(redis);
+        } else {
+            cel_error own;
+
+            cel_error_set(&own, CEL_ECONN, "no sentinel of %s knows the master: %s",
+                          redis->opts.url->shown, err ? err->message : "no memory");
+            lose(redis, &own);
+        }
+    }
+    drop_handle(redis);
+}
+
+static void connect_now(cel__redis *redis)
+{
+    cel_error err;
+
+    redis->state = REDIS_RESOLVING;
+    if (redis->opts.url->sentinel_count == 0) {
+        connect_host(redis);
+        return;
+    }
+    if (redis->asking) /* the last attempt's, which had no time left, still runs */
+        return;
+    if (cel__sentinel_ask(&redis->asking, &redis->opts, on_master, redis, &err) == CEL_OK)
+        redis->handles++;
+    else
+        lose(redis, &err);
 }
 
 static void on_retry(uv_timer_t *timer)

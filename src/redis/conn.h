@@ -42,6 +42,11 @@ struct cel__redis_request {
     cel__redis_request *prev, *next;
 };
 
+typedef struct cel__redis_place {
+    char *host;
+    int port;
+} cel__redis_place;
+
 /* Where the server is; see cel__redis_url_read(). Strings are owned. */
 typedef struct cel__redis_url {
     char *host; /* NULL: a socket's path */
@@ -53,16 +58,28 @@ typedef struct cel__redis_url {
     char *shown;                          /* for messages: without user and password */
     bool tls, verify, check_host;         /* the certificate's chain and name are checked */
     char *ca_file, *cert_file, *key_file; /* NULL: the system's; none; the certificate's */
+    cel__redis_place *sentinels; /* who know where it is; then host and port mean nothing */
+    size_t sentinel_count;
+    char *master_name, *sentinel_password; /* NULL: not said yet; none */
 } cel__redis_url;
 
 /* Reads redis://[user][:password]@host:port/db, and redis+socket:///path?virtual_host=db,
  * socket:// or unix:///path?db=n. `?socket_timeout=seconds` sets timeout_ms (default 5 s).
  * rediss:// is TLS, with ssl_cert_reqs=required|none (default required), ssl_check_hostname,
  * ssl_ca_certs, ssl_certfile and ssl_keyfile.
- * CEL_ECONFIG for a database that is no number; CEL_ENOTSUP for sentinel://.
+ * sentinel://host:port;sentinel://host:port/db names sentinels: ?master_name= is needed, there or
+ * by cel__redis_url_master(); user, password and database are those of the first.
+ * CEL_ECONFIG for a database that is no number.
  * Messages show no password. The caller frees with cel__redis_url_done(). */
 cel_code cel__redis_url_read(cel__redis_url *out, const char *text, cel_error *err);
 void cel__redis_url_done(cel__redis_url *url);
+
+/* Names the master that the sentinels are asked for, and the sentinels' password; NULL: leaves what
+ * there is. */
+cel_code cel__redis_url_master(cel__redis_url *url,
+                               const char *name,
+                               const char *password,
+                               cel_error *err);
 
 typedef struct cel__redis_options {
     const cel__redis_url *url; /* borrowed, as all here, until the close is over */

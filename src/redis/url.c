@@ -10,6 +10,8 @@
 #include "redis/conn.h"
 
 #define DEFAULT_PORT       6379
+#define SENTINEL_PORT      26379
+#define MAX_SENTINELS      64
 #define DEFAULT_TIMEOUT_MS 5000
 #define MAX_DB             ((int64_t)1000000)
 
@@ -20,6 +22,11 @@ void cel__redis_url_done(cel__redis_url *url)
     cel__free(url->user);
     cel__free(url->password);
     cel__free(url->shown);
+    for (size_t i = 0; i < url->sentinel_count; i++)
+        cel__free(url->sentinels[i].host);
+    cel__free(url->sentinels);
+    cel__free(url->master_name);
+    cel__free(url->sentinel_password);
     cel__free(url->ca_file);
     cel__free(url->cert_file);
     cel__free(url->key_file);
@@ -54,11 +61,9 @@ static bool read_timeout(int64_t *timeout_ms, const char *text)
 
 static cel_code check_scheme(const char *scheme, cel_error *err)
 {
-    static const char *const known[] = {"redis", "rediss", "redis+socket", "socket", "unix"};
+    static const char *const known[] = {"redis",        "rediss", "sentinel",
+                                        "redis+socket", "socket", "unix"};
 
-    if (scheme && strncmp(scheme, "sentinel", 8) == 0)
-        return cel_error_set(err, CEL_ENOTSUP,
-                             "sentinel:// is not supported for results: name the master");
     for (size_t i = 0; scheme && i < sizeof known / sizeof *known; i++)
         if (strcmp(scheme, known[i]) == 0)
             return CEL_OK;
@@ -137,7 +142,8 @@ static bool copy_files(cel__redis_url *out, const cel_url *url)
 static cel_code convert(cel__redis_url *out, const cel_url *url, cel_error *err)
 {
     bool is_tls = strcmp(url->scheme, "rediss") == 0;
-    bool is_socket = !is_tls && strcmp(url->scheme, "redis") != 0;
+    bool is_sentinel = strcmp(url->scheme, "sentinel") == 0;
+    bool is_socket = !is_tls && !is_sentinel && strcmp(url->scheme, "redis") != 0;
     const char *password = url->password ? url->password : cel__url_param(url, "password");
     bool whole;
 
@@ -153,7 +159,7 @@ static cel_code convert(cel__redis_url *out, const cel_url *url, cel_error *err)
         return cel_error_set(err, CEL_ECONFIG,
                              "rediss://: ssl_cert_reqs is required, optional or none, "
                              "ssl_check_hostname true or false");
-    out->port = url->port ? url->port : DEFAULT_PORT;
+    out->port = url->port ? url->port : is_sentinel ? SENTINEL_PORT : DEFAULT_PORT;
     if (is_socket)
         out->socket_path = absolute(url->path);
     else
@@ -166,7 +172,7 @@ static cel_code convert(cel__redis_url *out, const cel_url *url, cel_error *err)
     return whole ? CEL_OK : cel_error_set(err, CEL_ENOMEM, "no memory for a URL");
 }
 
-cel_code cel__redis_url_read(cel__redis_url *out, const char *text, cel_error *err)
+static cel_code read_one(cel__redis_url *out, const char *text, cel_error *err)
 {
     cel__redis_url read = {0};
     cel_url url;
@@ -183,4 +189,82 @@ cel_code cel__redis_url_read(cel__redis_url *out, const char *text, cel_error *e
     else
         cel__redis_url_done(&read);
     return code;
+}
+
+static bool replace(char **text, const char *by)
+{
+    char *copy = cel__strdup(by && *by ? by : NULL);
+
+    if (!copy)
+        return !by || !*by;
+    cel__free(*text);
+    *text = copy;
+    return true;
+}
+
+cel_code cel__redis_url_master(cel__redis_url *url,
+                               const char *name,
+                               const char *password,
+                               cel_error *err)
+{
+    if (replace(&url->master_name, name) && replace(&url->sentinel_password, password))
+        return CEL_OK;
+    return cel_error_set(err, CEL_ENOMEM, "no memory for a URL");
+}
+
+static cel_code add_sentinel(cel__redis_url *out, cel_view text, cel_error *err)
+{
+    cel__redis_place *place = out->sentinels + out->sentinel_count;
+    cel_url url;
+    cel_code code = cel__url_parse(&url, text, err);
+
+    if (code != CEL_OK)
+        return code;
+    *place = (cel__redis_place){cel__strdup(url.host ? url.host : "localhost"),
+                                url.port ? url.port : SENTINEL_PORT};
+    if (!place->host)
+        code = cel_error_set(err, CEL_ENOMEM, "no memory for a URL");
+    else
+        out->sentinel_count++;
+    if (code == CEL_OK)
+        code = cel__redis_url_master(out, cel__url_param(&url, "master_name"),
+                                     cel__url_param(&url, "sentinel_password"), err);
+    cel__url_done(&url);
+    return code;
+}
+
+/* All of the list are sentinels; of the database's own URL the first one says the rest. */
+static cel_code read_sentinels(cel__redis_url *out, const char *text, cel_error *err)
+{
+    cel_view rest = cel__view(text), one;
+    cel__redis_url read = {0};
+    cel_code code = CEL_OK;
+
+    while (code == CEL_OK && cel__url_next(&rest, &one)) {
+        char *first = read.sentinel_count == 0 ? cel__memdup(one.ptr, one.len) : NULL;
+
+        if (!first && read.sentinel_count == 0)
+            code = cel_error_set(err, CEL_ENOMEM, "no memory for a URL");
+        if (first)
+            code = read_one(&read, first, err);
+        cel__free(first);
+        if (!read.sentinels)
+            read.sentinels = cel__calloc(MAX_SENTINELS, sizeof *read.sentinels);
+        if (code == CEL_OK && (!read.sentinels || read.sentinel_count == MAX_SENTINELS))
+            code = cel_error_set(err, CEL_ECONFIG, "sentinel://: too many sentinels");
+        if (code == CEL_OK)
+            code = add_sentinel(&read, one, err);
+    }
+    if (code == CEL_OK)
+        *out = read;
+    else
+        cel__redis_url_done(&read);
+    return code;
+}
+
+cel_code cel__redis_url_read(cel__redis_url *out, const char *text, cel_error *err)
+{
+    if (strncasecmp(text, "sentinel:", 9) == 0)
+        return read_sentinels(out, text, err);
+    return read_one(out, text, err);
 }

@@ -332,6 +332,30 @@ class TlsTest(RedisCase):
         worker.ready()
 
 
+class SentinelTest(RedisCase):
+    def setUp(self):
+        super().setUp()
+        try:
+            self.sentinels = redisserver.Sentinels()
+        except redisserver.Missing as missing:
+            self.skipTest(str(missing))
+        self.addCleanup(self.sentinels.close)
+        self.broker, self.backend = self.sentinels.url(0), self.sentinels.url(1)
+
+    def test_the_worker_goes_on_with_the_next_master(self):
+        worker = self.worker("-c", "2")
+        self.assertEqual(self.result(self.call("test.add", 1, 2)), "3")
+        self.sentinels.kill_master()
+        worker.expect(r"the broker is out of reach, trying again: ")
+        worker.expect(r"the broker is reachable again")
+        self.assertEqual(self.result(self.call("test.add", 3, 4)), "7")
+        self.assertEqual(worker.stop(), 0)
+        self.broker = self.broker.replace("mymaster", "nobody")
+        done = self.run_command("call", "test.add", "--args", "[1, 1]")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("knows no master 'nobody'", done.stderr)
+
+
 class PythonClientTest(RedisCase):
     """Python sends, we run."""
 

@@ -25,6 +25,64 @@ def _free_port():
         return probe.getsockname()[1]
 
 
+class Sentinels:
+    """A master, a replica, and two sentinels that make the replica the master when it dies: url(db), kill_master(), close()."""
+
+    def __init__(self):
+        if not shutil.which("redis-server"):
+            raise Missing("Redis is not installed (package redis-server)")
+        self.dir, self.processes = tempfile.mkdtemp(prefix="celeriac-redis-"), []
+        master, replica, *self.ports = [_free_port() for _ in range(4)]
+        self.master = master
+        common = ["--bind", "127.0.0.1", "--save", "", "--requirepass", PASSWORD, "--masterauth", PASSWORD]
+        try:
+            self._run("redis-server", "--port", str(master), *common)
+            self._run("redis-server", "--port", str(replica), *common, "--replicaof", "127.0.0.1", str(master))
+            self._wait(lambda: "state=online" in self._info(master, "replication"), "the replica did not find its master")
+            for port in self.ports:
+                path = os.path.join(self.dir, f"{port}.conf")
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(f"port {port}\nsentinel monitor mymaster 127.0.0.1 {master} 2\nsentinel auth-pass mymaster {PASSWORD}\n"
+                               "sentinel down-after-milliseconds mymaster 700\nsentinel failover-timeout mymaster 3000\n")
+                self._run("redis-server", path, "--sentinel")
+            for port in self.ports:
+                self._wait(lambda port=port: "slaves=1,sentinels=2" in self._info(port, "sentinel"), "the sentinels did not find all")
+        except BaseException:
+            self.close()
+            raise
+
+    def _run(self, *words):
+        self.processes.append(subprocess.Popen(words, cwd=self.dir, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                               stderr=subprocess.DEVNULL))
+
+    @staticmethod
+    def _info(port, section):
+        return subprocess.run(["redis-cli", "-p", str(port), "INFO", section], text=True, env={**os.environ, "REDISCLI_AUTH": PASSWORD},
+                              stdin=subprocess.DEVNULL, capture_output=True, check=False).stdout
+
+    @staticmethod
+    def _wait(condition, failure):
+        deadline = time.monotonic() + 30
+        while not condition():
+            if time.monotonic() > deadline:
+                raise RuntimeError(failure)
+            time.sleep(0.05)  # the step of a look
+
+    def url(self, db=0):
+        first, second = self.ports
+        return f"sentinel://:{PASSWORD}@127.0.0.1:{first}/{db}?master_name=mymaster;sentinel://127.0.0.1:{second}"
+
+    def kill_master(self):
+        self.processes[0].kill()
+        self.processes[0].wait()
+
+    def close(self):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
 class Server:
     def __init__(self, tls=False):
         if not shutil.which("redis-server"):
