@@ -517,7 +517,11 @@ enum {
     X(worker_uid, ANY, "null", "CELERYD_UID", 0,                                              \
       "User of a detached worker")                                                            \
     X(worker_umask, ANY, "null", "CELERYD_UMASK", 0,                                          \
-      "Umask of a detached worker")
+      "Umask of a detached worker")                                                           \
+    X(worker_watchdog_timeout, SECONDS, "30", NULL, NULLABLE,                                 \
+      "RabbitMQ: how long messages may wait while a process is free and none comes; then "    \
+      "the worker consumes anew, connects anew, and at last ends with an error. 0 or None: "  \
+      "no limit")
 /* clang-format on */
 
 /* The index of each setting: CEL_SET_task_routes, ... */

@@ -399,6 +399,18 @@ static void amqp_set_window(cel_consumer *base, size_t window)
         uv_async_send(&consumer->broker->async);
 }
 
+static void amqp_revive(cel_consumer *base, bool reconnect)
+{
+    amqp_consumer *consumer = (amqp_consumer *)base;
+    amqp_revival *revival = cel__calloc(1, sizeof *revival);
+
+    if (!revival)
+        return;
+    revival->consumer = consumer;
+    revival->reconnect = reconnect;
+    command(consumer->broker, &revival->node, AMQP_REVIVE, revival);
+}
+
 static void tell_state(amqp_broker *broker, amqp_news *news)
 {
     amqp_consumer *consumer, *next;
@@ -703,6 +715,8 @@ static void cancel_commands(amqp_broker *broker)
             cel_error_set(&((amqp_question *)node->owner)->err, CEL_ECANCELED,
                           "the broker was closed");
             tell_answer(node->owner);
+        } else if (node->kind == AMQP_REVIVE) {
+            cel__free(node->owner);
         }
     }
 }
@@ -880,6 +894,7 @@ const cel_broker_ops cel__amqp_broker_ops = {
     .consume = amqp_consume,
     .cancel = amqp_cancel,
     .set_window = amqp_set_window,
+    .revive = amqp_revive,
     .accept = amqp_accept,
     .ack = amqp_ack,
     .reject = amqp_reject,

@@ -28,6 +28,7 @@ typedef enum amqp_kind {
     AMQP_SETTLE,  /* command and event: an amqp_delivery */
     AMQP_DELIVER, /* event: an amqp_delivery */
     AMQP_ASK,     /* command and event: an amqp_question */
+    AMQP_REVIVE,  /* command: an amqp_revival, which the link frees */
     AMQP_STATE,   /* event: an amqp_news */
     AMQP_CLOSE,   /* command and event: the broker */
 } amqp_kind;
@@ -101,6 +102,12 @@ typedef struct amqp_question {
     size_t name_len;
     char name[];
 } amqp_question;
+
+typedef struct amqp_revival {
+    amqp_node node;
+    amqp_consumer *consumer; /* commands are in order: it is not cancelled before */
+    bool reconnect;
+} amqp_revival;
 
 typedef struct amqp_news {
     amqp_node node;

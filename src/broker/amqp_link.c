@@ -434,6 +434,23 @@ static void take_question(amqp_link *link, amqp_question *question)
     cel__amqp_event(link->broker, &question->node, AMQP_ASK, question);
 }
 
+/* A consumer whose queue would end with it can only be begun anew with the connection. */
+static void take_revival(amqp_link *link, amqp_revival *revival)
+{
+    amqp_consumer *consumer = revival->consumer;
+
+    consumer->retry_ms = 0;
+    if (revival->reconnect && is_up(link)) {
+        link->server = (link->server + 1) % link->server_count;
+        cel__amqp_break(link, CEL_ECONN, "messages wait in a queue, but do not come");
+    } else if (is_up(link) && consumer->active && !is_kept(consumer)) {
+        for (size_t i = 0; i < consumer->options.queue_count; i++)
+            cel__amqp_forget(link, consumer->wires[i]);
+        send_cancels(link, consumer);
+    }
+    cel__free(revival);
+}
+
 static void take_command(amqp_link *link, amqp_node *node, amqp_list *settled)
 {
     amqp_batch *batch;
@@ -460,6 +477,9 @@ static void take_command(amqp_link *link, amqp_node *node, amqp_list *settled)
         break;
     case AMQP_ASK:
         take_question(link, node->owner);
+        break;
+    case AMQP_REVIVE:
+        take_revival(link, node->owner);
         break;
     case AMQP_CLOSE:
         link->closing = true;

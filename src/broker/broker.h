@@ -134,6 +134,10 @@ typedef struct cel_broker_ops {
 
     void (*set_window)(cel_consumer *consumer, size_t window);
 
+    /* The caller has found that messages wait and none comes: begins to consume anew, or (`reconnect`) connects anew. NULL where that
+     * cannot be. */
+    void (*revive)(cel_consumer *consumer, bool reconnect);
+
     /* See the head of this file. `cb` may be NULL. ack, reject and release take the delivery; its views stay valid until `cb`. If
      * `cb` gets an error other than CEL_ESTALE and CEL_ECANCELED, nothing was settled and the delivery is the holder's again (to be
      * tried again); without a `cb` it is then left to be redelivered. */

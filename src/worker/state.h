@@ -23,10 +23,22 @@ typedef enum cel_worker_phase {
 typedef struct cel_worker_settings {
     bool acks_late, reject_on_worker_lost, track_started, ignore_result, extended;
     int64_t soft_limit_ms, hard_limit_ms; /* 0: none */
+    int64_t watch_ms; /* 0: nobody watches */
     size_t eta_limit; /* so many that wait for a time are held beyond the window */
     int64_t
         crash_limit; /* a late-acked task that has ended its process this often is put back no more; 0: no limit */
 } cel_worker_settings;
+
+/* See watch.c. */
+typedef struct cel_worker_watch {
+    int64_t since_ms;  /* since when messages might have come and have not */
+    uint64_t received; /* of the worker, when that was noted */
+    size_t asked;      /* answers to come */
+    bool found;        /* a queue holds messages */
+    int64_t ready;     /* how many */
+    char queue[64];    /* the beginning of its name */
+    unsigned strikes;  /* steps taken since the last message */
+} cel_worker_watch;
 
 struct cel_worker {
     uv_loop_t loop;
@@ -65,6 +77,10 @@ struct cel_worker {
     size_t window_set; /* what the broker was told last */
 
     uv_timer_t sweep_timer;
+    uv_timer_t watch_timer;
+    uint64_t received; /* deliveries so far */
+    bool unreachable;  /* the broker has reported an outage */
+    cel_worker_watch watch;
     uv_timer_t connect_timer; /* the next try to reach the broker or the store */
     int64_t connect_ms;
     uv_timer_t retry_timer;        /* failed settlements wait for it */

@@ -299,6 +299,7 @@ void cel__strategy_receive(void *user, cel_delivery *delivery)
     cel_worker_request *request;
     cel_error err = {0};
 
+    worker->received++;
     if (worker->phase != CEL_WORKER_RUNNING) {
         delivery->broker->ops->release(delivery, NULL, NULL);
         return;

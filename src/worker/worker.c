@@ -14,6 +14,7 @@
 #include "worker/request.h"
 #include "worker/settle.h"
 #include "worker/strategy.h"
+#include "worker/watch.h"
 
 #define SWEEP_MS 15000 /* how often chords of dead workers are looked for */
 #define SWEEP_OLDER_MS                                                                         \
@@ -73,6 +74,7 @@ static void read_settings(cel_worker *worker)
         .extended = cel__config_bool(config, "result_extended"),
         .soft_limit_ms = limit_of(config, "task_soft_time_limit"),
         .hard_limit_ms = limit_of(config, "task_time_limit"),
+        .watch_ms = limit_of(config, "worker_watchdog_timeout"),
         .eta_limit = json_is_integer(limit) ? (size_t)json_integer_value(limit) : ETA_LIMIT,
         .crash_limit = cel__config_int(config, "task_delivery_limit"),
     };
@@ -188,6 +190,7 @@ static void close_ends(cel_worker *worker)
     worker->phase = CEL_WORKER_CLOSING;
     cel__settle_abandon(worker);
     uv_close((uv_handle_t *)&worker->sweep_timer, NULL);
+    uv_close((uv_handle_t *)&worker->watch_timer, NULL);
     uv_close((uv_handle_t *)&worker->retry_timer, NULL);
     uv_close((uv_handle_t *)&worker->connect_timer, NULL);
     if (worker->backend) {
@@ -272,6 +275,7 @@ static void stop_receiving(cel_worker *worker)
 
     worker->consumer = NULL;
     uv_timer_stop(&worker->sweep_timer);
+    uv_timer_stop(&worker->watch_timer);
     uv_timer_stop(&worker->connect_timer);
     cel__strategy_release_all(worker);
     if (consumer)
@@ -358,6 +362,7 @@ static void on_broker_state(void *user, cel_code code, const cel_error *err)
         return;
     }
     /* What has not begun is delivered again when the broker is back: it must not run twice. */
+    worker->unreachable = code != CEL_OK;
     if (code == CEL_ECONN)
         cel__strategy_release_all(worker);
     if (code == CEL_OK)
@@ -448,6 +453,7 @@ static cel_code connect_ends(cel_worker *worker, cel_error *err)
         return code;
     announce(worker);
     uv_timer_start(&worker->sweep_timer, on_sweep, 0, SWEEP_MS);
+    cel__watch_start(worker);
     return CEL_OK;
 }
 
@@ -516,7 +522,8 @@ static cel_code open_pool(cel_worker *worker, cel_error *err)
 
 static void start_timers(cel_worker *worker)
 {
-    uv_timer_t *timers[] = {&worker->sweep_timer, &worker->retry_timer, &worker->connect_timer};
+    uv_timer_t *timers[] = {&worker->sweep_timer, &worker->watch_timer, &worker->retry_timer,
+                            &worker->connect_timer};
 
     for (size_t i = 0; i < sizeof timers / sizeof *timers; i++) {
         uv_timer_init(&worker->loop, timers[i]);
