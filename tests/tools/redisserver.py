@@ -34,7 +34,7 @@ class Sentinels:
         self.dir, self.processes = tempfile.mkdtemp(prefix="celeriac-redis-"), []
         master, replica, *self.ports = [_free_port() for _ in range(4)]
         self.master = master
-        common = ["--bind", "127.0.0.1", "--save", "", "--requirepass", PASSWORD, "--masterauth", PASSWORD]
+        common = ["--bind", "127.0.0.1", "--save", "", "--requirepass", PASSWORD, "--masterauth", PASSWORD, "--repl-diskless-sync-delay", "0"]
         try:
             self._run("redis-server", "--port", str(master), *common)
             self._run("redis-server", "--port", str(replica), *common, "--replicaof", "127.0.0.1", str(master))
