@@ -183,6 +183,9 @@ static cel_code fill_app(cel_app *app, const cel_app_options *o, cel_error *err)
     if (code == CEL_OK)
         code = choose_urls(app, err);
     if (code == CEL_OK)
+        code = cel__codings_read(&app->codings, app->config, cel__clock_wall_us(app->clock),
+                                 err);
+    if (code == CEL_OK)
         code = cel__builtins_register(app, err);
     return code;
 }
@@ -219,6 +222,7 @@ void cel_app_free(cel_app *app)
         cel__client_free(app->client);
     cel__registry_free(app->registry);
     cel__config_free(app->config);
+    cel__codings_done(&app->codings);
     cel__declarations_free(app->declarations);
     cel__flows_free(app->flows);
     pthread_mutex_destroy(&app->declare_lock);

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 
+#include "app/coding.h"
 #include "app/config.h"
 #include "app/registry.h"
 #include "celeriac/app.h"
@@ -22,6 +23,7 @@ struct cel_app {
     char *name;             /* owned */
     cel_config *config;     /* owned */
     cel_registry *registry; /* owned */
+    cel__codings codings;   /* how bodies and results are written, which are accepted */
     const cel_clock *clock;
     cel_log log;
     pthread_mutex_t client_lock; /* guards `client` */

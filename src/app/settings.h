@@ -338,6 +338,9 @@ enum {
       "Signed messages: file of the private key")                                             \
     X(security_key_password, STRING, "null", "CELERY_SECURITY_KEY_PASSWORD", SECRET,          \
       "Signed messages: password of the private key")                                         \
+    X(security_layout, STRING, "\"5.2\"", NULL, 0,                                            \
+      "Signed messages: written as Celery 5.2 to 5.4 read them, or 5.5 and later; both are "  \
+      "read")                                                                                 \
     X(task_acks_late, BOOL, "false", "CELERY_ACKS_LATE", 0,                                   \
       "Acknowledge after the task has ended instead of before")                               \
     X(task_acks_on_failure, BOOL, "null", "CELERY_ACKS_ON_FAILURE", 0,                        \

@@ -208,8 +208,8 @@ void test_check_message(
     cel_task_headers headers;
     cel_task_body body;
 
-    assert_int_equal(cel__task_headers_read(&headers, &message, &more, NULL), CEL_OK);
-    assert_int_equal(cel__task_body_read(&body, &message, &headers, 0, &body_scratch, NULL),
+    assert_int_equal(cel__task_headers_read(&headers, &message, NULL, &more, NULL), CEL_OK);
+    assert_int_equal(cel__task_body_read(&body, &message, &headers, NULL, &body_scratch, NULL),
                      CEL_OK);
     assert_view(headers.task, task);
     assert_view(body.args, args);

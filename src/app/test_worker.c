@@ -96,7 +96,7 @@ static void store_result(test_worker *worker, const test_run *run, const cel_mes
     cel_task_headers headers;
 
     if (message && run->store &&
-        cel__task_headers_read(&headers, message, &scratch, NULL) == CEL_OK)
+        cel__task_headers_read(&headers, message, NULL, &scratch, NULL) == CEL_OK)
         store(worker, &(cel_result_meta){.task_id = headers.id,
                                          .status = run->state,
                                          .result = run->result,

@@ -453,7 +453,8 @@ static bool prepare(struct tracer *tracer,
                            cel__buf_view(&args));
         cel__buf_done(&args);
     }
-    code = cel__task_body_read(body, message, headers, 0, &tracer->body, &err);
+    code = cel__task_body_read(body, message, headers, &tracer->app->codings.tasks,
+                               &tracer->body, &err);
     if (code == CEL_OK)
         req->body = body;
     else if (req->entry)
@@ -560,7 +561,8 @@ static void run_frame(struct tracer *tracer, cel_pool_call *call, cel_view frame
 
     cel__buf_reset(&tracer->headers);
     if (code == CEL_OK)
-        code = cel__task_headers_read(&headers, &message, &tracer->headers, &err);
+        code = cel__task_headers_read(&headers, &message, &tracer->app->codings.tasks,
+                                      &tracer->headers, &err);
     if (code != CEL_OK) {
         write_error(out, start, call->request_id, &err);
         return;
@@ -638,7 +640,8 @@ void cel__trace_fail(cel__buf *buf,
     cel__section_add(buf, CEL_TAG_REPR, cel__buf_view(&repr));
     if (!stored)
         cel__section_add_int(buf, CEL_TAG_STORE, 0);
-    if (cel__task_body_read(&body, message, headers, 0, &scratch, NULL) == CEL_OK) {
+    if (cel__task_body_read(&body, message, headers, &app->codings.tasks, &scratch, NULL) ==
+        CEL_OK) {
         if (settings.extended) {
             cel__section_add(buf, CEL_TAG_ARGS, body.args);
             cel__section_add(buf, CEL_TAG_KWARGS, body.kwargs);

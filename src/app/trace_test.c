@@ -496,7 +496,7 @@ static void a_retry_is_the_same_message_later(void **state)
     assert_int_equal(f->run.messages, 1);
     test_check_message(&f->run, 0, "tasks.again", "[1]", "id-1");
     message = test_message(&f->run, 0, &scratch);
-    assert_int_equal(cel__task_headers_read(&headers, &message, &more, NULL), CEL_OK);
+    assert_int_equal(cel__task_headers_read(&headers, &message, NULL, &more, NULL), CEL_OK);
     assert_view(headers.id, "id-1");
     assert_view(message.correlation_id, "id-1");
     assert_int_equal(headers.retries, 1);
@@ -718,7 +718,7 @@ static void fail_message(struct fixture *f, const cel_task_message *spec, const 
     cel_task_headers headers;
 
     assert_int_equal(cel__task_message_build(&message, spec, 0, &buf, NULL), CEL_OK);
-    assert_int_equal(cel__task_headers_read(&headers, &message, &scratch, NULL), CEL_OK);
+    assert_int_equal(cel__task_headers_read(&headers, &message, NULL, &scratch, NULL), CEL_OK);
     cel__buf_reset(&f->run.out);
     cel__trace_fail(&f->run.out, f->app, 9, &message, &headers, state, &exception);
     test_parse(&f->run);

@@ -272,8 +272,11 @@ static void put_headers(cel__buf *buf, const cel_task_message *spec)
             put_header(buf, &table[i], spec);
     }
     put_custom(buf, spec->headers);
-    if (spec->compression)
-        cel__buf_add_str(buf, ", \"compression\": \"" CEL__ZLIB_MIME "\"");
+    if (spec->compression) {
+        cel__buf_add_str(buf, ", \"compression\": \"");
+        cel__buf_add_str(buf, spec->compression);
+        cel__buf_add_byte(buf, '"');
+    }
     cel__buf_add_byte(buf, '}');
 }
 
@@ -301,14 +304,28 @@ static void put_body(cel__buf *buf, const cel_task_message *spec)
     cel__buf_add(buf, "}]", 2);
 }
 
-static void put_compressed_body(cel__buf *buf, const cel_task_message *spec)
+/* A body that is not to be sent as it stands: made apart, then put into its form. */
+static cel_code put_coded_body(cel__buf *buf,
+                               const cel_task_message *spec,
+                               cel__serializer serializer,
+                               cel_error *err)
 {
     cel__buf plain = {.max = buf->max};
+    cel_error wrong = {0};
+    cel_code code;
 
     put_body(&plain, spec);
-    buf->failed |= plain.failed;
-    cel__body_compress(buf, cel__buf_view(&plain));
+    code = cel__buf_check(&plain, &wrong);
+    if (code == CEL_OK)
+        code = cel__body_encode(buf, cel__buf_view(&plain), serializer, spec->coding,
+                                spec->compression, &wrong);
     cel__buf_done(&plain);
+    if (code == CEL_EINVAL || code == CEL_ENOTSUP)
+        return cel_error_set(err, code, "task '%.*s': %s", CEL_VIEW_ARG(spec->task),
+                             wrong.message);
+    if (code && err)
+        *err = wrong;
+    return code;
 }
 
 /* ---- all of it ---- */
@@ -327,8 +344,33 @@ static void fill_defaults(cel_task_message *spec)
         spec->reply_to = CEL_VIEW("");
     if (!spec->exchange.ptr)
         spec->exchange = CEL_VIEW("");
-    if (spec->compression && !*spec->compression)
-        spec->compression = NULL;
+    if (!spec->coding)
+        spec->coding = &cel__coding_json;
+}
+
+/* Replaces the names by what they mean. */
+static cel_code choose_form(cel_task_message *spec, cel__serializer *serializer, cel_error *err)
+{
+    const char *compression = spec->compression;
+
+    spec->compression = NULL;
+    if (compression && *compression) {
+        cel_view name = cel__view(compression);
+
+        spec->compression = cel__compression_mime(name);
+        if (!spec->compression)
+            return cel_error_set(err, CEL_ENOTSUP,
+                                 cel__compression_known(name)
+                                     ? "task '%.*s': compression '%s' is not built in"
+                                     : "task '%.*s': compression '%s' is not supported",
+                                 CEL_VIEW_ARG(spec->task), compression);
+    }
+    *serializer = spec->coding->serializer;
+    if (spec->serializer && *spec->serializer &&
+        !cel__serializer_find(serializer, cel__view(spec->serializer)))
+        return cel_error_set(err, CEL_ENOTSUP, "task '%.*s': there is no serializer '%s'",
+                             CEL_VIEW_ARG(spec->task), spec->serializer);
+    return CEL_OK;
 }
 
 static int64_t eta_ms(int64_t eta_us)
@@ -338,13 +380,14 @@ static int64_t eta_ms(int64_t eta_us)
     return eta_us / 1000 + (eta_us % 1000 != 0);
 }
 
-static void fill_message(cel_message *out, const cel_task_message *spec)
+static void
+fill_message(cel_message *out, const cel_task_message *spec, cel__serializer serializer)
 {
     *out = (cel_message){
         .exchange = spec->exchange,
         .routing_key = spec->routing_key,
-        .content_type = CEL_VIEW("application/json"),
-        .content_encoding = CEL_VIEW("utf-8"),
+        .content_type = cel__serializer_type(serializer),
+        .content_encoding = cel__serializer_encoding(serializer),
         .correlation_id = spec->id,
         .reply_to = spec->reply_to,
         .delivery_mode = spec->delivery_mode ? spec->delivery_mode : 2,
@@ -375,29 +418,31 @@ cel_code cel__task_message_build(cel_message *out,
     cel_task_message full = *spec;
     size_t start = buf->len;
     size_t body, expiration;
+    cel__serializer serializer;
     cel_code code = check(spec, err);
 
     if (code)
         return code;
     fill_defaults(&full);
-    if (full.compression && !cel__body_is_zlib(cel__view(full.compression)))
-        return cel_error_set(err, CEL_ENOTSUP, "task '%.*s': compression '%s' is not supported",
-                             CEL_VIEW_ARG(full.task), full.compression);
+    code = choose_form(&full, &serializer, err);
+    if (code)
+        return code;
     put_headers(buf, &full);
     body = buf->len;
-    if (full.compression)
-        put_compressed_body(buf, &full);
+    if (full.compression || serializer != CEL_SERIALIZER_JSON)
+        code = put_coded_body(buf, &full, serializer, err);
     else
         put_body(buf, &full);
     expiration = buf->len;
     if (full.expires_us != CEL_TIME_NONE)
         cel__buf_add_int(buf, expiration_ms(full.expires_us, now_us));
-    code = cel__buf_check(buf, err);
+    if (code == CEL_OK)
+        code = cel__buf_check(buf, err);
     if (code) {
         buf->len = start;
         return code;
     }
-    fill_message(out, &full);
+    fill_message(out, &full, serializer);
     out->headers = (cel_view){buf->ptr + start, body - start};
     out->body = (cel_view){buf->ptr + body, expiration - body};
     if (full.expires_us != CEL_TIME_NONE)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "message/message.h"
+#include "message/serializer.h"
 
 #define CEL_TIME_NONE INT64_MIN /* "no such time", for wall times in microseconds */
 
@@ -42,9 +43,11 @@ typedef struct cel_task_message {
      * except `task`, `id` and `compression`. */
     cel_view headers;
     cel_view reply_to, exchange, routing_key;
-    int priority;            /* 0 to 255; -1: 0 is sent, as Celery does */
-    int delivery_mode;       /* 0: 2 */
-    const char *compression; /* NULL, "": none; zlib or one of its aliases, see body.h */
+    int priority;              /* 0 to 255; -1: 0 is sent, as Celery does */
+    int delivery_mode;         /* 0: 2 */
+    const char *compression;   /* NULL, "": none; a name as in compress.h */
+    const char *serializer;    /* NULL, "": the coding's; a name as in serializer.h */
+    const cel__coding *coding; /* borrowed; NULL: JSON */
 } cel_task_message;
 
 #define CEL_TASK_MESSAGE_INIT                                                                  \
@@ -59,8 +62,8 @@ typedef struct cel_task_message {
  * or static. `expiration` is computed from expires_us - now_us (a past time gives "0"),
  * `eta_ms` from eta_us, rounded up. CEL_EINVAL if task or id is missing, a text is no JSON
  * of the kind asked for (the custom headers are checked, of the others the first byte only)
- * or a number is out of range; CEL_ENOTSUP for another compression; CEL_ENOMEM. On failure
- * `buf` is as long as before. */
+ * or a number is out of range, or the serializer cannot hold a value; CEL_ENOTSUP for another
+ * compression or serializer; CEL_ENOMEM. On failure `buf` is as long as before. */
 cel_code cel__task_message_build(cel_message *out,
                                  const cel_task_message *spec,
                                  int64_t now_us,
@@ -88,16 +91,26 @@ typedef struct cel_task_headers {
 /* Reads the headers of `message` and classifies it. Protocol 2 if there is a header `task`,
  * else the body is decoded and tried as protocol 1. A hybrid (header `task`, and the body is
  * an object) is protocol 2 with `embed`: its fields are those of the body overlaid with the
- * headers. `scratch` receives resolved strings (and for protocol 1 the decompressed body, of
- * at most 256 MiB); it is the caller's, must outlive `out` and not be appended to meanwhile.
+ * headers. `coding` (NULL: JSON) says what bodies may be. `scratch` receives resolved strings
+ * (and for protocol 1 the decoded body); it is the caller's, must outlive `out` and not be
+ * appended to meanwhile.
  * Failures, each a message the worker rejects and logs, never a crash: CEL_EPROTO if the
  * headers are no JSON object, the id is missing or empty, eta or expires or timelimit are
  * garbage ("" included), or neither protocol fits; those of cel__task_body_read() for
  * protocol 1. CEL_ENOMEM. */
 cel_code cel__task_headers_read(cel_task_headers *out,
                                 const cel_message *message,
+                                const cel__coding *coding,
                                 cel__buf *scratch,
                                 cel_error *err);
+
+/* Whether the body of the message may be read at all, without reading it: its content type is
+ * accepted and, where it is signed, the signature is right. CEL_ENOTSUP, CEL_EPROTO as
+ * cel__task_body_read(). */
+cel_code cel__task_body_check(const cel_message *message,
+                              const cel_task_headers *headers,
+                              const cel__coding *coding,
+                              cel_error *err);
 
 /* The body, as texts. */
 typedef struct cel_task_body {
@@ -108,16 +121,16 @@ typedef struct cel_task_body {
 } cel_task_body;
 
 /* Decodes the body of `message` (content type, compression) into `scratch` where needed and
- * takes it apart; the whole text is checked to be JSON. Views point into the message,
+ * takes it apart; the whole text is checked to be JSON. `coding` as above. Views point into the message,
  * `scratch` or headers->embed. `scratch` must be another buffer than the one `headers` was
  * read with, or the views of `headers` become invalid. CEL_ENOTSUP for a content type,
  * encoding or compression that is not accepted, CEL_EPROTO for bytes that are no body (args
- * or kwargs null, a number of elements other than three), CEL_EFULL for a compressed body of
- * more than `max_bytes` (0: 256 MiB), CEL_ENOMEM. */
+ * or kwargs null, a number of elements other than three, a signature that is not right),
+ * CEL_EFULL for a body that is longer than coding->max_bytes once it is decoded, CEL_ENOMEM. */
 cel_code cel__task_body_read(cel_task_body *out,
                              const cel_message *message,
                              const cel_task_headers *headers,
-                             size_t max_bytes,
+                             const cel__coding *coding,
                              cel__buf *scratch,
                              cel_error *err);
 

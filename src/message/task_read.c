@@ -38,6 +38,7 @@ static const struct header table[] = {
 
 struct reader {
     cel_task_headers *out;
+    const cel__coding *coding;
     cel__buf *scratch;
     size_t text_len; /* no more than this can be resolved into scratch */
     bool reserved;   /* scratch has room for that much: views into it stay */
@@ -273,8 +274,8 @@ static cel_task_headers no_headers(int protocol)
 static cel_code read_both(struct reader *in, const cel_message *message)
 {
     cel_view embed;
-    cel_code code =
-        cel__body_decode(&embed, message, in->out->compression, 0, in->scratch, in->err);
+    cel_code code = cel__body_decode(&embed, message, in->out->compression, in->coding,
+                                     in->scratch, in->err);
 
     if (code || !is_object(embed))
         return code;
@@ -304,12 +305,16 @@ static cel_code check_names(const cel_task_headers *headers, cel_error *err)
 
 cel_code cel__task_headers_read(cel_task_headers *out,
                                 const cel_message *message,
+                                const cel__coding *coding,
                                 cel__buf *scratch,
                                 cel_error *err)
 {
     cel_task_headers read = no_headers(2);
-    struct reader in = {
-        .out = &read, .scratch = scratch, .text_len = message->headers.len, .err = err};
+    struct reader in = {.out = &read,
+                        .coding = coding ? coding : &cel__coding_json,
+                        .scratch = scratch,
+                        .text_len = message->headers.len,
+                        .err = err};
     cel_code code = CEL_OK;
 
     if (message->headers.len)
@@ -322,6 +327,26 @@ cel_code cel__task_headers_read(cel_task_headers *out,
         code = check_names(&read, err);
     if (!code)
         *out = read;
+    return code;
+}
+
+cel_code cel__task_body_check(const cel_message *message,
+                              const cel_task_headers *headers,
+                              const cel__coding *coding,
+                              cel_error *err)
+{
+    cel__buf scratch = {0};
+    cel__serializer serializer;
+    cel_view body;
+    cel_code code;
+
+    if (!coding)
+        coding = &cel__coding_json;
+    code = cel__body_serializer(&serializer, message, coding, err);
+
+    if (code == CEL_OK && serializer == CEL_SERIALIZER_AUTH)
+        code = cel__body_decode(&body, message, headers->compression, coding, &scratch, err);
+    cel__buf_done(&scratch);
     return code;
 }
 
@@ -434,7 +459,7 @@ static cel_code take_hybrid(cel_task_body *out, cel_view text, cel_error *err)
 cel_code cel__task_body_read(cel_task_body *out,
                              const cel_message *message,
                              const cel_task_headers *headers,
-                             size_t max_bytes,
+                             const cel__coding *coding,
                              cel__buf *scratch,
                              cel_error *err)
 {
@@ -442,10 +467,12 @@ cel_code cel__task_body_read(cel_task_body *out,
     cel_view text;
     cel_code code;
 
+    if (!coding)
+        coding = &cel__coding_json;
     if (headers->embed.ptr) {
         code = take_protocol1(&body, (cel_jvalue){CEL_JSON_OBJECT, headers->embed}, err);
     } else {
-        code = cel__body_decode(&text, message, headers->compression, max_bytes, scratch, err);
+        code = cel__body_decode(&text, message, headers->compression, coding, scratch, err);
         if (!code)
             code = is_object(text) ? take_hybrid(&body, text, err)
                                    : take_protocol2(&body, text, err);

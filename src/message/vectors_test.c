@@ -81,8 +81,9 @@ static void understand(struct received *in, const json_t *vector)
 {
     cel_error err;
 
-    if (cel__task_headers_read(&in->headers, &in->message, &in->scratch, &err) ||
-        cel__task_body_read(&in->parts, &in->message, &in->headers, 0, &in->body_scratch, &err))
+    if (cel__task_headers_read(&in->headers, &in->message, NULL, &in->scratch, &err) ||
+        cel__task_body_read(&in->parts, &in->message, &in->headers, NULL, &in->body_scratch,
+                            &err))
         fail_msg("%s: %s", text_of(vector, "name"), err.message);
 }
 
@@ -262,6 +263,7 @@ static cel_code read_damaged(const struct received *in, cel_view headers, cel_vi
     cel_message message = in->message;
     cel_task_headers read;
     cel_task_body parts;
+    cel__coding coding = cel__coding_json;
     cel_error err = {0};
     char *copies[2] = {malloc(headers.len ? headers.len : 1), malloc(body.len ? body.len : 1)};
     cel_code code;
@@ -270,10 +272,10 @@ static cel_code read_damaged(const struct received *in, cel_view headers, cel_vi
     memcpy(copies[1], body.ptr, body.len);
     message.headers = (cel_view){copies[0], headers.len};
     message.body = (cel_view){copies[1], body.len};
-    code = cel__task_headers_read(&read, &message, &scratch, &err);
+    coding.max_bytes = (size_t)1 << 20;
+    code = cel__task_headers_read(&read, &message, NULL, &scratch, &err);
     if (!code)
-        code =
-            cel__task_body_read(&parts, &message, &read, (size_t)1 << 20, &body_scratch, &err);
+        code = cel__task_body_read(&parts, &message, &read, &coding, &body_scratch, &err);
     if (code && (err.code != code || err.message[0] == '\0'))
         fail_msg("an error without a message");
     cel__buf_done(&scratch);

@@ -311,7 +311,8 @@ void cel__strategy_receive(void *user, cel_delivery *delivery)
         delivery->broker->ops->release(delivery, NULL, NULL);
         return;
     }
-    if (cel__task_headers_read(&request->headers, &delivery->message, &request->scratch,
+    if (cel__task_headers_read(&request->headers, &delivery->message,
+                               &worker->app->codings.tasks, &request->scratch,
                                &err) != CEL_OK) {
         cel__worker_log(worker, CEL_LOG_ERROR,
                         "Received and rejected a message that is no task (queue %.*s, %zu "
@@ -319,6 +320,17 @@ void cel__strategy_receive(void *user, cel_delivery *delivery)
                         "body): %s",
                         CEL_VIEW_ARG(delivery->queue), delivery->message.headers.len,
                         delivery->message.body.len, err.message);
+        cel__settle_reject(request, false);
+        return;
+    }
+    if (cel__task_body_check(&delivery->message, &request->headers, &worker->app->codings.tasks,
+                             &err) != CEL_OK) {
+        cel__worker_log(worker, CEL_LOG_ERROR,
+                        "Received and rejected a task whose content is not allowed: "
+                        "%.*s[%.*s] (queue %.*s): %s",
+                        CEL_VIEW_ARG(cel__request_name(request)),
+                        CEL_VIEW_ARG(request->headers.id), CEL_VIEW_ARG(delivery->queue),
+                        err.message);
         cel__settle_reject(request, false);
         return;
     }
