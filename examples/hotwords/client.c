@@ -13,6 +13,7 @@
 #include "client_options.h"
 #include "flow.h"
 #include "render.h"
+#include "source.h"
 
 #define EXIT_USAGE       2
 #define EXIT_UNAVAILABLE 69 /* no answer in time, or the broker is out of reach */
@@ -30,10 +31,10 @@ static int64_t now_ms(void)
 /* ---- the job ---- */
 
 /* The folder as a worker with another working directory finds it; a name that leads nowhere here,
- * but perhaps there, stays. A view of `path` or of `data`. */
+ * but perhaps there, stays, and so does the URL of a table. A view of `path` or of `data`. */
 static const char *absolute(char path[PATH_MAX], const char *data)
 {
-    return realpath(data, path) ? path : data;
+    return !hw_source_is_url(data) && realpath(data, path) ? path : data;
 }
 
 /* The job as a dispatcher is asked for it; NULL when out of memory. */

@@ -64,20 +64,20 @@ bool hw_word_counts(const char *bytes, size_t len)
     return chars >= 2 && letter;
 }
 
-static void note_bad(struct day *day, hw_bad kind)
+void hw_count_bad(hw_count *count, hw_bad kind, uint64_t line)
 {
-    hw_bad_records *bad = &day->count->bad[kind];
+    hw_bad_records *bad = &count->bad[kind];
 
     if (bad->count++ == 0)
-        bad->first_line = day->line;
+        bad->first_line = line;
 }
 
-static hw_code count_text(struct day *day, const char *text, size_t len, hw_error *err)
+hw_code hw_count_text(
+    hw_count *count, hw_segmenter *segmenter, const char *text, size_t len, hw_error *err)
 {
-    hw_count *count = day->count;
     const hw_token *tokens;
     size_t n;
-    hw_code code = hw_cut(day->segmenter, HW_MODE_EXACT, text, len, &tokens, &n, err);
+    hw_code code = hw_cut(segmenter, HW_MODE_EXACT, text, len, &tokens, &n, err);
 
     if (code != HW_OK)
         return code;
@@ -92,6 +92,11 @@ static hw_code count_text(struct day *day, const char *text, size_t len, hw_erro
         code = hw_table_add(&count->table, tokens[i].bytes, tokens[i].len, 1, err);
     }
     return code;
+}
+
+static void note_bad(struct day *day, hw_bad kind)
+{
+    hw_count_bad(day->count, kind, day->line);
 }
 
 static bool is_blank(const char *line, size_t len)
@@ -121,11 +126,11 @@ static hw_code count_line(struct day *day, const char *line, size_t len, hw_erro
     if (record.level < day->count->level_lo || record.level > day->count->level_hi)
         return HW_OK;
     if (!record.text_escaped)
-        return count_text(day, record.text, record.text_len, err);
+        return hw_count_text(day->count, day->segmenter, record.text, record.text_len, err);
     day->text.len = 0;
     if (!hw_record_unescape(&record, &day->text))
         return hw_fail_memory(err);
-    return count_text(day, day->text.bytes, day->text.len, err);
+    return hw_count_text(day->count, day->segmenter, day->text.bytes, day->text.len, err);
 }
 
 /* Counts the complete lines in `lines`, and leaves the last, incomplete one there. */
@@ -199,14 +204,19 @@ static hw_code open_day(int *fd, const char *path, hw_error *err)
     return HW_OK;
 }
 
-/* Writes the path of the day's file. */
-static hw_code check_partition(char *path, size_t size, const hw_partition *what, hw_error *err)
+hw_code hw_partition_check(const hw_partition *what, hw_error *err)
 {
     if (!hw_date_is_valid(what->date))
         return hw_fail(err, HW_EINVAL, "date '%.40s': expected eight digits", what->date);
     if (!hw_levels_are_valid(what->level_lo, what->level_hi))
         return hw_fail(err, HW_EINVAL, "levels %lld to %lld: expected a range within 1 to %d",
                        (long long)what->level_lo, (long long)what->level_hi, HW_LEVEL_MAX);
+    return HW_OK;
+}
+
+/* Writes the path of the day's file. */
+static hw_code name_day(char *path, size_t size, const hw_partition *what, hw_error *err)
+{
     if (snprintf(path, size, "%s/%s.jsonl", what->dir, what->date) >= (int)size)
         return hw_fail(err, HW_EINVAL, "the path '%.100s…' is too long", what->dir);
     return HW_OK;
@@ -221,8 +231,10 @@ hw_code hw_count_partition(hw_count *out,
     struct day day = {.partition = partition, .count = &count};
     char path[PATH_MAX];
     int fd = -1;
-    hw_code code = check_partition(path, sizeof path, partition, err);
+    hw_code code = hw_partition_check(partition, err);
 
+    if (code == HW_OK)
+        code = name_day(path, sizeof path, partition, err);
     if (code != HW_OK)
         return code;
     memcpy(count.date, partition->date, HW_DATE_LEN + 1);

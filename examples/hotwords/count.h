@@ -13,6 +13,7 @@
 #include "dict.h"
 #include "hw_error.h"
 #include "record.h"
+#include "segment.h"
 #include "table.h"
 
 #define HW_DATE_LEN 8          /* YYYYMMDD */
@@ -42,7 +43,7 @@ void hw_count_done(hw_count *count);
 
 /* What to count. The strings are borrowed. */
 typedef struct hw_partition {
-    const char *dir;
+    const char *dir;            /* of the files; else not used */
     const char *date;           /* YYYYMMDD */
     int64_t level_lo, level_hi; /* both ends included */
     bool (*stop)(void *user);   /* asked every few milliseconds; true: give up. May be NULL */
@@ -60,6 +61,16 @@ hw_code hw_count_partition(hw_count *out,
                            const hw_dict *dict,
                            const hw_partition *partition,
                            hw_error *err);
+
+/* The parts of the above, for records from elsewhere. Checks date and levels: HW_EINVAL. */
+hw_code hw_partition_check(const hw_partition *partition, hw_error *err);
+
+/* Counts one text, which must be UTF-8, into `count`. */
+hw_code hw_count_text(
+    hw_count *count, hw_segmenter *segmenter, const char *text, size_t len, hw_error *err);
+
+/* Counts a bad record; `line` is its number. */
+void hw_count_bad(hw_count *count, hw_bad kind, uint64_t line);
 
 /* The same without a way to stop it. */
 hw_code hw_count_day(hw_count *out,

@@ -8,6 +8,7 @@
 
 #include "count.h"
 #include "record.h"
+#include "source.h"
 
 struct range {
     json_int_t lo, hi;
@@ -141,6 +142,21 @@ static bool check_levels(const json_t *list, cel_error *err)
     return ok;
 }
 
+/* A table's URL is read here already, so that a wrong one is refused when the job is asked for. */
+static bool check_url(const char *data, cel_error *err)
+{
+    hw_source source = {0};
+    hw_error why;
+    hw_code code = HW_OK;
+
+    if (data && hw_source_is_url(data))
+        code = hw_source_read(&source, data, &why);
+    hw_source_done(&source);
+    if (code != HW_OK)
+        cel_error_set(err, CEL_EINVAL, "'data': %s", why.message);
+    return code == HW_OK;
+}
+
 static bool check_rest(const json_t *params, cel_error *err)
 {
     const json_t *top = json_object_get(params, "top");
@@ -152,22 +168,48 @@ static bool check_rest(const json_t *params, cel_error *err)
         return false;
     }
     if (data && !json_is_null(data) && json_string_length(data) == 0) {
-        cel_error_set(err, CEL_EINVAL, "'data' must be the path of a folder");
+        cel_error_set(err, CEL_EINVAL,
+                      "'data' must be the path of a folder, or the URL of a table");
         return false;
     }
-    return true;
+    return check_url(json_string_value(data), err);
 }
 
 /* ---- the signature ---- */
+
+/* What events and `inspect` show in place of the arguments when they hold a password. */
+static cel_signature *
+hide_password(cel_signature *part, const json_t *date, const json_t *range, const char *data)
+{
+    char *shown = NULL;
+    char *day = json_dumps(date, JSON_ENCODE_ANY);
+    json_t *repr = NULL;
+
+    if (day && hw_source_mask(&shown, data, NULL) == HW_OK)
+        repr = json_sprintf("(%s, %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT ", '%s')",
+                            day, json_integer_value(json_array_get(range, 0)),
+                            json_integer_value(json_array_get(range, 1)), shown);
+    free(day);
+    free(shown);
+    if (repr)
+        return cel_signature_set(part, "argsrepr", repr);
+    cel_signature_free(part);
+    return NULL;
+}
 
 static cel_signature *make_part(const json_t *date, const json_t *range, const json_t *data)
 {
     json_t *args =
         json_pack("[O, O, O]", date, json_array_get(range, 0), json_array_get(range, 1));
 
+    cel_signature *part;
+
     if (args && json_is_string(data))
         json_array_append(args, (json_t *)data);
-    return args ? cel_signature_new("make_result_str", args, NULL) : NULL;
+    part = args ? cel_signature_new("make_result_str", args, NULL) : NULL;
+    if (!part || !json_is_string(data) || !hw_source_is_url(json_string_value(data)))
+        return part;
+    return hide_password(part, date, range, json_string_value(data));
 }
 
 static cel_signature *make_body(const json_t *top)

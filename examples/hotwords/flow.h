@@ -14,7 +14,7 @@
  *     dates    days, "20200406" or 20200406: a list of different ones
  *     levels   ranges [lo, hi], both ends included: a list of such that do not overlap
  *     top      words in the ranking; default 100
- *     data     folder of the records, as the workers see it; default: theirs
+ *     data     folder of the records, as the workers see it, or the URL of a table (source.h); default: theirs
  *
  * A cel_flow_fn. NULL: `err` names the parameter that is wrong, also one that is not known. */
 cel_signature *hw_flow(cel_app *app, const json_t *params, void *user, cel_error *err);

@@ -13,6 +13,9 @@ typedef enum hw_code {
     HW_EIO,       /* the file that the message names cannot be read or written */
     HW_EFORMAT,   /* the content of a file or document is not what it should be */
     HW_ECANCELED, /* the caller asked to stop */
+    HW_EACCES,    /* the database refuses the user */
+    HW_ELOOKUP,   /* the database has no such database, table, column or day */
+    HW_ECONN,     /* the database cannot be reached, or is too busy: it may be another time */
 } hw_code;
 
 typedef struct hw_error {

@@ -4,9 +4,11 @@
  *   make_model(results, top=100)                           the body of the chord:
  *                                                          {"partitions": […], "merged": {…}}
  *
- * `data` is the folder of the records; without it the environment variable HOTWORDS_DATA of the
- * worker says where they are, and without that the example's own small set is taken. What the two
- * return is described in result.h. FileNotFoundError: there are no records of that day.
+ * `data` is the folder of the records, or the URL of a table (source.h); without it the environment
+ * variable HOTWORDS_DATA of the worker says where they are, and without that the example's own small set
+ * is taken. What the two return is described in result.h. FileNotFoundError: there is no file of that day.
+ * LookupError: the table, one of its columns, or a row of that day is not there. PermissionError: the
+ * database refuses the user. ConnectionError: it cannot be reached, after several attempts.
  *
  * The flow hot_words (flow.h) makes the chord of the two, for the dispatcher.
  *
@@ -22,10 +24,35 @@
 #include "count.h"
 #include "dict.h"
 #include "flow.h"
+#include "mariadb.h"
 #include "place.h"
 #include "result.h"
+#include "source.h"
+
+#define MAX_RETRIES  6       /* of a database that cannot be reached: for a minute */
+#define RETRY_MS     1000    /* before the first; doubles with each */
+#define RETRY_MAX_MS 3600000 /* what HOTWORDS_RETRY_MS may ask for */
 
 static hw_dict *dict; /* of the process, never changed once the module is loaded */
+
+/* How long to wait before the first retry. */
+static int64_t first_delay_ms(void)
+{
+    const char *chosen = getenv("HOTWORDS_RETRY_MS");
+    const long long ms = chosen ? strtoll(chosen, NULL, 10) : 0;
+
+    return ms >= 1 && ms <= RETRY_MAX_MS ? ms : RETRY_MS;
+}
+
+/* A server that has gone may come back: this attempt ends, and the message waits in the broker. */
+static json_t *retry_later(cel_request *req, const hw_error *err)
+{
+    const int64_t retries = cel_request_retries(req);
+
+    cel_raise(req, "ConnectionError", "%s", err->message);
+    return cel_retry(req, first_delay_ms() << (retries < MAX_RETRIES ? retries : MAX_RETRIES),
+                     NULL);
+}
 
 static json_t *raise_error(cel_request *req, const hw_error *err)
 {
@@ -36,6 +63,12 @@ static json_t *raise_error(cel_request *req, const hw_error *err)
         return cel_raise(req, "OSError", "%s", err->message);
     case HW_ENOMEM:
         return cel_raise(req, "MemoryError", "%s", err->message);
+    case HW_EACCES:
+        return cel_raise(req, "PermissionError", "%s", err->message);
+    case HW_ELOOKUP:
+        return cel_raise(req, "LookupError", "%s", err->message);
+    case HW_ECONN:
+        return retry_later(req, err);
     case HW_ECANCELED:
         return NULL; /* the worker knows why it asked: it raises SoftTimeLimitExceeded */
     default:
@@ -64,24 +97,24 @@ static bool read_date(cel_request *req, const json_t *value, char date[HW_DATE_L
     return true;
 }
 
-static void
-warn_of_bad_records(cel_request *req, const hw_partition *what, const hw_count *count)
+static void warn_of_bad_records(cel_request *req,
+                                const char *where,
+                                const char *unit,
+                                const hw_count *count)
 {
     for (size_t i = 0; i < HW_BAD_KINDS; i++) {
         const hw_bad_records *bad = &count->bad[i];
 
         if (bad->count > 0)
             cel_request_log(req, CEL_LOG_WARNING,
-                            "%s/%s.jsonl: left out %" PRIu64
-                            " bad record%s (%s), first in line "
-                            "%" PRIu64,
-                            what->dir, what->date, bad->count, bad->count == 1 ? "" : "s",
-                            hw_bad_names[i], bad->first_line);
+                            "%s: left out %" PRIu64 " bad record%s (%s), first in %s %" PRIu64,
+                            where, bad->count, bad->count == 1 ? "" : "s", hw_bad_names[i],
+                            unit, bad->first_line);
     }
 }
 
 /* Where the records are if the caller does not say. */
-static const char *default_folder(char *path, size_t size)
+static const char *default_data(char *path, size_t size)
 {
     const char *chosen = getenv("HOTWORDS_DATA");
 
@@ -96,8 +129,30 @@ static bool is_canceled(void *req)
     return cel_canceled(req);
 }
 
-static json_t *count_partition(cel_request *req, const hw_partition *what)
+/* Counts what a table has. */
+static json_t *count_rows(cel_request *req, const hw_partition *what, const char *url)
 {
+    hw_source source = {0};
+    hw_count count = {0};
+    hw_error err;
+    json_t *result = NULL;
+    hw_code code = hw_source_read(&source, url, &err);
+
+    if (code == HW_OK)
+        code = hw_mariadb_count(&count, dict, &source, what, &err);
+    if (code == HW_OK) {
+        warn_of_bad_records(req, source.shown, "row", &count);
+        code = hw_count_to_json(&result, &count, &err);
+    }
+    hw_count_done(&count);
+    hw_source_done(&source);
+    return code == HW_OK ? result : raise_error(req, &err);
+}
+
+/* Counts what the day's file has. */
+static json_t *count_lines(cel_request *req, const hw_partition *what)
+{
+    char path[PATH_MAX];
     hw_count count = {0};
     hw_error err;
     json_t *result = NULL;
@@ -109,7 +164,8 @@ static json_t *count_partition(cel_request *req, const hw_partition *what)
             "no chat records of the day %s in the folder '%s': there is no %s.jsonl",
             what->date, what->dir, what->date);
     if (code == HW_OK) {
-        warn_of_bad_records(req, what, &count);
+        snprintf(path, sizeof path, "%s/%s.jsonl", what->dir, what->date);
+        warn_of_bad_records(req, path, "line", &count);
         code = hw_count_to_json(&result, &count, &err);
     }
     hw_count_done(&count);
@@ -120,22 +176,22 @@ static json_t *make_result_str(cel_request *req)
 {
     json_t *date_value;
     json_int_t lo, hi;
-    const char *folder = NULL;
+    const char *data = NULL;
+    hw_partition what = {.stop = is_canceled, .user = req};
     char date[HW_DATE_LEN + 1], path[PATH_MAX];
 
     if (cel_unpack(req, "date:O level_lo:I level_hi:I | data:z", &date_value, &lo, &hi,
-                   &folder) != CEL_OK)
+                   &data) != CEL_OK)
         return NULL;
     if (!read_date(req, date_value, date))
         return NULL;
-    return count_partition(req, &(hw_partition){
-                                    .dir = folder ? folder : default_folder(path, sizeof path),
-                                    .date = date,
-                                    .level_lo = lo,
-                                    .level_hi = hi,
-                                    .stop = is_canceled,
-                                    .user = req,
-                                });
+    if (!data)
+        data = default_data(path, sizeof path);
+    what.dir = data;
+    what.date = date;
+    what.level_lo = lo;
+    what.level_hi = hi;
+    return hw_source_is_url(data) ? count_rows(req, &what, data) : count_lines(req, &what);
 }
 
 /* The ranking of one partition, from the result of its task. */
@@ -208,7 +264,7 @@ CEL_MODULE(hotwords)
         return;
     }
     cel_task(app, "make_result_str", make_result_str, .acks_late = 1,
-             .reject_on_worker_lost = 1);
+             .reject_on_worker_lost = 1, .max_retries = MAX_RETRIES);
     cel_task(app, "make_model", make_model, .acks_late = 1, .reject_on_worker_lost = 1);
     cel_flow(app, HW_FLOW, hw_flow, .queue = HW_QUEUE,
              .summary = "{dates, levels, top=100, data=None} ranks the hot words of chat");
