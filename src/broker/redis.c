@@ -144,6 +144,41 @@ static void on_down(void *user, const cel_error *err)
     news(broker);
 }
 
+static void
+on_policy(cel__redis_request *request, const redisReply *reply, const cel_error *err)
+{
+    rq_broker *broker = ((struct plain *)request)->broker;
+    const char *policy = NULL;
+
+    if (!err && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
+        policy = reply->element[1]->str;
+    if (policy && strcmp(policy, "noeviction") != 0)
+        cel__warning(broker->log,
+                     "%s may throw messages away: its maxmemory-policy is %s. Set it to "
+                     "noeviction",
+                     broker->url.shown, policy);
+    cel__free(request);
+    cel__rq_answered(broker);
+}
+
+/* Messages that are evicted are lost without a trace: who runs the server should hear of it. */
+static void check_policy(rq_broker *broker)
+{
+    struct plain *plain = cel__calloc(1, sizeof *plain);
+    cel__buf command = {0};
+
+    broker->warned = true;
+    if (!plain)
+        return;
+    *plain = (struct plain){{.done = on_policy}, broker};
+    cel__redis_begin(&command, 3);
+    cel__redis_word(&command, CEL_VIEW("CONFIG"));
+    cel__redis_word(&command, CEL_VIEW("GET"));
+    cel__redis_word(&command, CEL_VIEW("maxmemory-policy"));
+    if (cel__rq_send(broker, &plain->request, &command, NULL) != CEL_OK)
+        cel__free(plain);
+}
+
 static void on_up(void *user)
 {
     rq_broker *broker = user;
@@ -160,6 +195,8 @@ static void on_up(void *user)
         for (size_t i = 0; !consumer->options.reply && i < consumer->queue_count; i++)
             cel__rq_declare(broker, consumer->queues[i]);
     }
+    if (broker->threaded && !broker->warned)
+        check_policy(broker);
     cel__rq_track(broker);
     cel__rq_wake_all(broker);
 }

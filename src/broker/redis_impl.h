@@ -145,6 +145,7 @@ struct rq_broker {
     cel__redis_url url;
     rq_settings settings;
     bool threaded;
+    bool warned; /* of settings of the server */
     int64_t lease_ms;
     bool (*describe)(const void *user, cel_view queue, cel_queue_decl *out);
     void (*queues_of)(const void *user,

@@ -167,7 +167,7 @@ static const char publish_body[] =
     "    end\n"
     "  end\n"
     "end\n"
-    "redis.call('SET', sent, ARGV[6], 'EX', 3600)\n"
+    "redis.call('SET', sent, ARGV[6], 'EX', '600')\n"
     "return 1\n";
 
 /* KEYS: the lists, for each step those of all queues; then what waits of each queue. ARGV: P, U, I,
@@ -226,7 +226,8 @@ static const char claim_body[] =
     "  if due > 0 and (out[2] == 0 or due < out[2]) then out[2] = due end\n"
     "end\n";
 static const char claim_rest[] =
-    "local texts, from, taken, left = {}, {}, {}, want\n"
+    /* Few at first: they may be large, and so many bytes are enough. */
+    "local texts, from, taken, left, bytes, step = {}, {}, {}, want, 0, 8\n"
     "for s = 0, ns - 1 do\n"
     "  local more, empty = true, {}\n"
     "  while left > 0 and more do\n"
@@ -236,17 +237,20 @@ static const char claim_rest[] =
     "      local q = (j + first) % nq + 1\n"
     "      local k = s * nq + q\n"
     "      if left > 0 and not empty[q] then\n"
-    "        local n, off = math.min(share, left), taken[k] or 0\n"
+    "        local n, off = math.min(share, left, step), taken[k] or 0\n"
     "        local got = redis.call('LRANGE', KEYS[k], -off - n, -off - 1)\n"
     "        for i = #got, 1, -1 do\n"
     "          texts[#texts + 1] = got[i]\n"
     "          from[#from + 1] = k\n"
+    "          bytes = bytes + #got[i]\n"
     "        end\n"
     "        if #got > 0 then taken[k] = off + #got end\n"
     "        left = left - #got\n"
     "        if #got < n then empty[q] = true else more = true end\n"
+    "        if bytes > 4194304 then left = 0 end\n"
     "      end\n"
     "    end\n"
+    "    step = step * 2\n"
     "  end\n"
     "end\n"
     "if #texts == 0 then return out end\n" ROOM "if keep then\n"
