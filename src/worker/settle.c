@@ -329,7 +329,15 @@ static void on_acked(void *user, cel_code code, const cel_error *err)
     confirmed(settlement, code, err);
 }
 
-static void acknowledge(cel_settlement *settlement)
+/* task_acks_on_failure off: the message of a late-acked task that failed is dead-lettered, where its
+ * queue says where to. */
+static bool is_rejected(const cel_worker_request *request, const cel_outcome *outcome)
+{
+    return request->late && !request->worker->settings.acks_on_failure &&
+           cel__view_is(outcome->state, "FAILURE");
+}
+
+static void acknowledge(cel_settlement *settlement, const cel_outcome *outcome)
 {
     cel_worker_request *request = settlement->request;
     cel_backend *backend = settlement->worker->backend;
@@ -343,7 +351,11 @@ static void acknowledge(cel_settlement *settlement)
         return;
     }
     settlement->pending++;
-    request->delivery->broker->ops->ack(request->delivery, on_acked, settlement);
+    const cel_broker_ops *ops = request->delivery->broker->ops;
+    if (is_rejected(request, outcome))
+        ops->reject(request->delivery, false, on_acked, settlement);
+    else
+        ops->ack(request->delivery, on_acked, settlement);
 }
 
 /* The sections of the frame that the settlement keeps. */
@@ -371,7 +383,7 @@ static void launch_stage(cel_settlement *settlement, const cel_outcome *outcome,
         count_parts(settlement, outcome);
         break;
     case STAGE_ACK:
-        acknowledge(settlement);
+        acknowledge(settlement, outcome);
         break;
     default:
         break;

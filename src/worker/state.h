@@ -7,6 +7,7 @@
 #include "backend/backend.h"
 #include "broker/broker.h"
 #include "message/task.h"
+#include "worker/poison.h"
 #include "worker/window.h"
 #include "worker/worker.h"
 
@@ -21,7 +22,7 @@ typedef enum cel_worker_phase {
 
 /* Settings in force, read once at the start. */
 typedef struct cel_worker_settings {
-    bool acks_late, reject_on_worker_lost, track_started, ignore_result, extended;
+    bool acks_late, acks_on_failure, acks_on_timeout, reject_on_worker_lost, track_started, ignore_result, extended;
     int64_t soft_limit_ms, hard_limit_ms; /* 0: none */
     int64_t watch_ms; /* 0: nobody watches */
     size_t eta_limit; /* so many that wait for a time are held beyond the window */
@@ -81,6 +82,7 @@ struct cel_worker {
     uint64_t received; /* deliveries so far */
     bool unreachable;  /* the broker has reported an outage */
     cel_worker_watch watch;
+    cel_poison poison; /* tasks that have cost processes, where the broker does not count */
     uv_timer_t connect_timer; /* the next try to reach the broker or the store */
     int64_t connect_ms;
     uv_timer_t retry_timer;        /* failed settlements wait for it */

@@ -559,6 +559,26 @@ void cel__strategy_on_outcome(void *user,
     cel__settle_outcome(of_pool(pool_request), frame);
 }
 
+/* Whether a task that has cost a process is not poison yet. Classic queues of RabbitMQ do not
+ * count deliveries: then this worker does. */
+static bool may_run_again(cel_worker_request *request)
+{
+    int64_t limit = request->worker->settings.crash_limit;
+    int64_t times = request->delivery->deliveries;
+    int64_t noted = cel__poison_note(&request->worker->poison, request->headers.id);
+
+    return limit <= 0 || (times > 0 ? times : noted) < limit;
+}
+
+static bool goes_back(cel_worker_request *request)
+{
+    int own = request->entry->options.reject_on_worker_lost;
+
+    if (!request->late || !(own ? own > 0 : request->worker->settings.reject_on_worker_lost))
+        return false;
+    return may_run_again(request);
+}
+
 static void lost_hard_limit(cel_worker_request *request)
 {
     double seconds = (double)request->pool.hard_limit_ms / 1000.0;
@@ -567,18 +587,13 @@ static void lost_hard_limit(cel_worker_request *request)
     cel__worker_log(
         request->worker, CEL_LOG_ERROR, "Hard time limit (%gs) exceeded for %.*s[%.*s]",
         seconds, CEL_VIEW_ARG(cel__request_name(request)), CEL_VIEW_ARG(request->headers.id));
+    if (request->late && !request->worker->settings.acks_on_timeout &&
+        may_run_again(request)) { /* as with Celery, but not for ever */
+        cel__settle_reject(request, true);
+        return;
+    }
     snprintf(args, sizeof args, seconds == floor(seconds) ? "[%.0f]" : "[%.3f]", seconds);
     fail(request, "TimeLimitExceeded", "billiard.exceptions", args);
-}
-
-static bool goes_back(const cel_worker_request *request)
-{
-    int own = request->entry->options.reject_on_worker_lost;
-    int64_t limit = request->worker->settings.crash_limit;
-
-    if (!request->late || !(own ? own > 0 : request->worker->settings.reject_on_worker_lost))
-        return false;
-    return limit <= 0 || request->delivery->deliveries < limit;
 }
 
 static void lost_died(cel_worker_request *request, const char *reason)

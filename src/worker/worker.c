@@ -57,6 +57,14 @@ static int64_t limit_of(const cel_config *config, const char *name)
     return ms > 0 ? ms : 0;
 }
 
+/* The setting, or where it is None the one that was there before it. */
+static bool falls_back(const cel_config *config, const char *name)
+{
+    if (json_is_null(cel__config_json(config, name)))
+        name = "task_acks_on_failure_or_timeout";
+    return cel__config_bool(config, name);
+}
+
 static void read_settings(cel_worker *worker)
 {
     const cel_config *config = worker->app->config;
@@ -68,6 +76,8 @@ static void read_settings(cel_worker *worker)
     cel__window_init(&worker->window, worker->concurrency, multiplier);
     worker->settings = (cel_worker_settings){
         .acks_late = cel__config_bool(config, "task_acks_late"),
+        .acks_on_failure = falls_back(config, "task_acks_on_failure"),
+        .acks_on_timeout = falls_back(config, "task_acks_on_timeout"),
         .reject_on_worker_lost = cel__config_bool(config, "task_reject_on_worker_lost"),
         .track_started = cel__config_bool(config, "task_track_started"),
         .ignore_result = cel__config_bool(config, "task_ignore_result"),

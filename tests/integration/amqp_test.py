@@ -259,7 +259,7 @@ class QueuesTest(PythonCase):
         """Names, arguments and bindings, less the queues that have a random name."""
         lines = SERVER.ctl("list_queues", "-p", self.vhost, "name", "durable", "arguments").splitlines()
         bound = SERVER.ctl("list_bindings", "-p", self.vhost, "source_name", "destination_name", "routing_key").splitlines()
-        return [sorted(line for line in found if "bcast." not in line and "pidbox" not in line and "celeryev" not in line
+        return [sorted(line for line in found if "bcast." not in line and "celery_delayed" not in line and "celeryev" not in line
                        and "celery.pidbox" not in line) for found in (lines, bound)]
 
     def python_queues(self):
@@ -310,6 +310,43 @@ class QueuesTest(PythonCase):
                     "with app.connection_for_write() as c: Queue('dead')(c.default_channel).declare()")
         self.send("--queue", "short")
         support.wait_until(lambda: "dead\t1" in SERVER.ctl("list_queues", "-p", self.vhost, "name", "messages"), "a dead letter")
+
+    def dead_letters(self):
+        import amqp  # pylint: disable=import-outside-toplevel
+        with amqp.Connection(f"127.0.0.1:{SERVER.port}", virtual_host=self.vhost) as connection:
+            return connection.channel().queue_declare("dead", passive=True).message_count
+
+    def test_a_failed_task_is_dead_lettered_if_it_is_not_to_be_acknowledged(self):
+        self.python("from kombu import Queue\n"
+                    "with app.connection_for_write() as c: Queue('dead')(c.default_channel).declare()")
+        self.write("celeryconfig.py", QUEUES.replace("Queue(\"plain\")", "Queue('plain', queue_arguments="
+                   "{'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'dead'})"))
+        worker = self.worker("-c", "1", "-Q", "plain",
+                             env={"CELERY_TASK_ACKS_LATE": "1", "CELERY_TASK_ACKS_ON_FAILURE_OR_TIMEOUT": "0"})
+        good = self.good("call", "test.add", "--args", "[1, 2]").strip()
+        bad = self.good("call", "test.fail").strip()
+        self.assertEqual(self.result(good), "3")
+        self.assertEqual(self.failure(bad), "ValueError: boom")
+        support.wait_until(lambda: self.dead_letters() == 1, "a dead letter")
+        self.assertEqual(worker.stop(), 0)
+        self.assertEqual((self.ready("plain"), self.dead_letters()), (0, 1))
+
+    def test_a_task_that_is_killed_by_its_limit_goes_back_but_not_for_ever(self):
+        worker = self.worker("-c", "1", "-Q", "safe,plain", "--time-limit", "0.3",
+                             env={"CELERY_TASK_ACKS_LATE": "1", "CELERY_TASK_ACKS_ON_TIMEOUT": "0", "CELERY_TASK_DELIVERY_LIMIT": "2"})
+        for queue in "safe", "plain":  # one counts deliveries, the other does not
+            task_id = self.good("call", "test.late.sleep", "--args", "[60]", "--queue", queue).strip()
+            self.assertIn("TimeLimitExceeded", self.failure(task_id))
+            self.assertEqual(worker.text.count(f"Hard time limit (0.3s) exceeded for test.late.sleep[{task_id}]"), 2)
+
+    def test_poison_is_found_by_the_count_of_a_quorum_queue_and_by_our_own(self):
+        worker = self.worker("-c", "1", "-Q", "safe,plain")
+        for queue in "safe", "plain":
+            task_id = self.good("call", "test.late.crash", "--args", json.dumps([self.path(queue)]), "--queue", queue).strip()
+            self.assertIn("WorkerLostError", self.failure(task_id))
+            self.assertEqual(len(self.read(queue).splitlines()), 3)  # task_delivery_limit
+        self.assertEqual(worker.stop(), 0)
+        self.assertEqual((self.ready("safe"), self.ready("plain")), (0, 0))
 
     def test_a_broadcast_reaches_every_worker(self):
         first, second = self.worker("-c", "1", "-Q", "everyone"), self.worker("-c", "1", "-Q", "everyone", name="w2@test")
