@@ -86,6 +86,9 @@ cel_code cel__redis_error(cel_error *err, const redisReply *reply)
     if (strstr(reply->str, "AUTH") || strstr(reply->str, "invalid password"))
         return cel_error_set(err, CEL_ECONN,
                              "Redis refuses the login: wrong user or password, or none is set");
+    if (strstr(reply->str, "Unknown Redis command"))
+        return cel_error_set(err, CEL_EIO,
+                             "this Redis server lacks a command: 6.2 or later is needed");
     if (strstr(reply->str, "DB index") || strstr(reply->str, "invalid DB"))
         return cel_error_set(err, CEL_ECONN, "Redis has no database of this number");
     return cel_error_set(err, CEL_EIO, "Redis: %.150s", reply->str);

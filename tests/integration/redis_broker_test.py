@@ -2,6 +2,7 @@
 too, in another database."""
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -200,6 +201,26 @@ class WorkerTest(RedisCase):
         self.assertEqual(second.stop(), 0)
         self.assertEqual(self.unacked(), (0, 0))
         self.assertEqual(len(self.read("gate.started").splitlines()), 5)
+
+    def test_workers_and_the_server_are_killed_at_random_and_nothing_is_lost(self):
+        self.options(**SHORT)
+        lots, path, rnd = 150, self.path("lines"), random.Random(7)
+        lines = self.python(f"for n in range({lots}): print(sig('test.late.append', {path!r}, str(n)).apply_async().id)")
+        for n, point in enumerate(sorted(rnd.sample(range(1, lots - 30), 4))):
+            worker = self.worker("-c", "2", "--prefetch-multiplier", "4", name=f"w{n}@test")
+            self.wait_for_lines("lines", point)
+            if n % 2:
+                SERVER.kill()
+                worker.expect(r"out of reach")
+                SERVER.start()
+            worker.kill()
+        worker = self.worker("-c", "2", name="last@test")
+        done = self.python("print(sum(app.AsyncResult(i).get(timeout=60) is None for i in %r))" % lines)
+        self.assertEqual(done, [str(lots)])
+        self.assertEqual(set(map(int, self.read("lines").split())), set(range(lots)))
+        self.wait_until_settled()
+        self.assertEqual(self.ready(), 0)
+        self.assertEqual(worker.stop(), 0)
 
     def test_a_warm_stop_hands_back_what_has_not_begun(self):
         gate = self.path("gate")
