@@ -24,13 +24,14 @@ typedef struct cel_send_options {
     int64_t expires_ms;        /* not to be run later than this from now */
     int64_t time_limit_ms, soft_time_limit_ms;
     int ignore_result;         /* 1: no result; -1: with result; 0: as the task says */
-    const char *compression;   /* "zlib" */
+    const char *compression;   /* "zlib", "bzip2", "lzma", "brotli" or "zstd"; default: task_compression */
     const char *shadow;        /* a name for logs */
     json_t *headers;           /* borrowed object: custom headers */
     const cel_signature *link; /* borrowed; runs after success */
     const cel_signature *link_error;
     int64_t timeout_ms;        /* how long to wait for the broker's acceptance; 0: 10,000 and one for each
                                 * ten messages; negative: for ever */
+    const char *serializer;    /* "json", "yaml", "msgpack" or "auth"; default: task_serializer */
 } cel_send_options;
 
 #define CEL_SEND_OPTIONS(...) (&(cel_send_options){.size = sizeof(cel_send_options), __VA_ARGS__})

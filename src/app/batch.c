@@ -137,6 +137,7 @@ cel_code cel__message_route_build(cel_message *out,
     cel_code code;
 
     cel__buf_reset(scratch);
+    spec->coding = &app->codings.tasks;
     code = cel__route(spec, app->config, entry, options, scratch, err);
     if (code != CEL_OK)
         return code;
@@ -224,7 +225,8 @@ static cel_code route_options(json_t **out, const cel_send_options *o, cel_error
     int rc = 0;
 
     *out = NULL;
-    if (!o->queue && !o->exchange && !o->routing_key && !o->priority && !o->compression)
+    if (!o->queue && !o->exchange && !o->routing_key && !o->priority && !o->compression &&
+        !o->serializer)
         return CEL_OK;
     object = json_object();
     if (o->queue)
@@ -237,10 +239,13 @@ static cel_code route_options(json_t **out, const cel_send_options *o, cel_error
         rc |= json_object_set_new(object, "priority", json_integer(o->priority));
     if (o->compression)
         rc |= json_object_set_new(object, "compression", json_string(o->compression));
+    if (o->serializer)
+        rc |= json_object_set_new(object, "serializer", json_string(o->serializer));
     if (!object || rc) {
         json_decref(object);
         return cel_error_set(err, CEL_EINVAL,
-                             "queue, exchange, routing_key or compression is no UTF-8");
+                             "queue, exchange, routing_key, compression or serializer is no "
+                             "UTF-8");
     }
     *out = object;
     return CEL_OK;

@@ -180,6 +180,7 @@ static cel_code open_backend(cel_client *client, cel_error *err)
         .clock = app->clock,
         .log = &app->log,
         .expires_ms = expires_ms > 0 ? expires_ms : 0,
+        .coding = &app->codings.results,
         .reply_to = app->reply_to,
         .persistent = cel__config_bool(app->config, "result_persistent"),
     };

@@ -208,6 +208,7 @@ cel_code cel__codings_read(cel__codings *codings,
         code = read_security(&codings->security, config, now_us, err);
     if (code != CEL_OK)
         return code;
+    results->accepted |= CEL__ACCEPTS(results->serializer); /* it is ours */
     tasks->security = results->security = codings->security;
     code = check(tasks, err);
     return code ? code : check(results, err);

@@ -357,6 +357,7 @@ static json_t *canvas_options(const cel_send_options *o, int64_t now_us)
     rc |= set_text(options, "exchange", o->exchange);
     rc |= set_text(options, "routing_key", o->routing_key);
     rc |= set_text(options, "compression", o->compression);
+    rc |= set_text(options, "serializer", o->serializer);
     rc |= set_text(options, "shadow", o->shadow);
     if (o->priority)
         rc |= json_object_set_new(options, "priority", json_integer(o->priority));

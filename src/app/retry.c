@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/jscan.h"
+#include "message/compress.h"
 
 /* X-death headers describe the first message's fate, not the new one's. */
 static const char *const dropped_headers[] = {
@@ -109,6 +110,7 @@ cel_code cel__retry_message(const cel_follow *follow, cel_request *req, cel_erro
 {
     const cel_message *old = req->message;
     cel_task_message spec = CEL_TASK_MESSAGE_INIT;
+    cel__serializer serializer;
     cel_message message;
     cel_code code;
 
@@ -123,8 +125,11 @@ cel_code cel__retry_message(const cel_follow *follow, cel_request *req, cel_erro
     spec.delivery_mode = old->delivery_mode;
     spec.exchange = old->exchange;
     spec.routing_key = old->routing_key.len > 0 ? old->routing_key : req->queue;
-    if (req->headers->compression.ptr)
-        spec.compression = "zlib";
+    spec.compression = cel__compression_mime(req->headers->compression);
+    spec.coding = &follow->app->codings.tasks;
+    if (cel__serializer_find(&serializer, old->content_type) &&
+        cel__serializer_check(serializer, spec.coding->security, true, NULL) == CEL_OK)
+        spec.serializer = cel__serializer_name(serializer);
     cel__buf_reset(follow->scratch);
     add_custom_headers(follow->scratch, old->headers);
     if (follow->scratch->len > 0)

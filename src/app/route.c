@@ -146,6 +146,7 @@ static void set_properties(cel_task_message *message,
     const json_t *priority = get(sources, "priority");
     const json_t *mode = get(sources, "delivery_mode");
     const json_t *compression = get(sources, "compression");
+    const json_t *serializer = get(sources, "serializer");
 
     if (!priority)
         priority = not_null(cel__config_at(config, CEL_SET_task_default_priority));
@@ -163,6 +164,8 @@ static void set_properties(cel_task_message *message,
         compression = cel__config_at(config, CEL_SET_task_compression);
     if (json_is_string(compression))
         message->compression = json_string_value(compression);
+    if (json_is_string(serializer))
+        message->serializer = json_string_value(serializer);
 }
 
 /* What no broker takes (AMQP's short strings have 255 bytes) is found before anything is sent. */

@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/view.h"
+#include "message/serializer.h"
 
 typedef struct cel_backend cel_backend;
 typedef struct cel_watch cel_watch;
@@ -29,6 +30,8 @@ typedef struct cel_backend_options {
     const char *reply_to;      /* for rpc: the queue of this client's results, copied; NULL: this
                                 * side only stores */
     bool persistent;           /* for rpc: results survive a restart of the broker */
+    const cel__coding *coding; /* how peers read and write results, where they do; borrowed; NULL:
+                                * as JSON. The embedded stores keep JSON in any case */
 } cel_backend_options;
 
 /* A result to store. Views are copied before store() returns. */

@@ -42,6 +42,7 @@ struct slice {
 
 struct document_op {
     cel__redis_request request;
+    const redis_backend *backend;
     void (*cb)(void *user, cel_view document, const cel_error *err);
     void *user;
 };
@@ -56,6 +57,40 @@ cel_code cel__redis_check_open(const redis_backend *backend, cel_error *err)
     if (backend->closing)
         return cel_error_set(err, CEL_ECANCELED, "the result store is closed");
     return CEL_OK;
+}
+
+/* ---- documents ---- */
+
+cel_code cel__redis_encode(const redis_backend *backend,
+                           cel_view *out,
+                           cel_view json,
+                           cel__buf *scratch,
+                           cel_error *err)
+{
+    size_t start = scratch->len;
+    cel_code code;
+
+    *out = json;
+    if (backend->coding->serializer == CEL_SERIALIZER_JSON)
+        return CEL_OK;
+    code = cel__encode(scratch, backend->coding->serializer, backend->coding, json, err);
+    if (code == CEL_OK)
+        *out = (cel_view){scratch->ptr + start, scratch->len - start};
+    return code;
+}
+
+cel_code cel__redis_decode(const redis_backend *backend,
+                           cel_view *out,
+                           cel_view stored,
+                           cel__buf *scratch,
+                           cel_error *err)
+{
+    cel__serializer serializer = backend->coding->serializer;
+
+    if (stored.len > 0 && (stored.ptr[0] == '{' || stored.ptr[0] == '[') &&
+        (backend->coding->accepted & CEL__ACCEPTS(CEL_SERIALIZER_JSON)))
+        serializer = CEL_SERIALIZER_JSON;
+    return cel__decode(out, serializer, backend->coding, stored, scratch, err);
 }
 
 /* ---- commands ---- */
@@ -176,6 +211,7 @@ open_redis(cel_backend **out, const cel_backend_options *options, cel_error *err
     backend->loop = options->loop;
     backend->clock = options->clock;
     backend->log = options->log;
+    backend->coding = options->coding ? options->coding : &cel__coding_json;
     backend->warns = options->threaded;
     backend->expires_s = (options->expires_ms + 999) / 1000;
     cel__uuid4(backend->owner);
@@ -284,19 +320,37 @@ static void end_slice(struct fetch *fetch)
     free_fetch(fetch);
 }
 
+/* A result that cannot be read is what the fetch fails of. */
+static void deliver_one(struct fetch *fetch, cel_view id, cel_view stored, cel__buf *scratch)
+{
+    cel_error wrong = {0};
+    cel_view document;
+    cel_code code;
+
+    cel__buf_reset(scratch);
+    code = cel__redis_decode(fetch->backend, &document, stored, scratch, &wrong);
+    if (code == CEL_OK)
+        fetch->cb(fetch->user, id, document, NULL);
+    else if (!fetch->err.code)
+        cel_error_set(&fetch->err, code, "the result of task %.*s cannot be read: %s",
+                      CEL_VIEW_ARG(id), wrong.message);
+}
+
 static void deliver(const struct slice *slice, const redisReply *reply)
 {
     struct fetch *fetch = slice->fetch;
+    cel__buf scratch = {0};
 
     for (size_t i = 0; i < reply->elements && i < slice->count; i++) {
         const redisReply *found = reply->element[i];
         cel_view id = fetch->ids[slice->at + i];
 
         if (found->type == REDIS_REPLY_STRING)
-            fetch->cb(fetch->user, id, (cel_view){found->str, (size_t)found->len}, NULL);
+            deliver_one(fetch, id, (cel_view){found->str, (size_t)found->len}, &scratch);
         else
             cel__redis_note_absent(fetch->backend, id, slice->events);
     }
+    cel__buf_done(&scratch);
 }
 
 /* The answer of nothing to fetch is that of a PING. */
@@ -445,11 +499,13 @@ static cel_code save_group(cel_backend *base,
                            cel_error *err)
 {
     redis_backend *backend = (redis_backend *)base;
-    cel__buf command = {0};
+    cel__buf command = {0}, scratch = {0};
     cel_code code = cel__redis_check_open(backend, err);
 
+    if (code == CEL_OK && document.ptr)
+        code = cel__redis_encode(backend, &document, document, &scratch, err);
     if (code != CEL_OK)
-        return code;
+        goto done;
     cel__redis_begin(&command, !document.ptr ? 2 : backend->expires_s ? 4 : 3);
     cel__redis_word(&command, !document.ptr        ? CEL_VIEW("DEL")
                               : backend->expires_s ? CEL_VIEW("SETEX")
@@ -459,7 +515,11 @@ static cel_code save_group(cel_backend *base,
         cel__redis_int(&command, backend->expires_s);
     if (document.ptr)
         cel__redis_word(&command, document);
-    return cel__redis_do(backend, &command, cb, user, err);
+    code = cel__redis_do(backend, &command, cb, user, err);
+
+done:
+    cel__buf_done(&scratch);
+    return code;
 }
 
 static void
@@ -467,10 +527,15 @@ on_document(cel__redis_request *request, const redisReply *reply, const cel_erro
 {
     struct document_op *op = (struct document_op *)request;
     cel_view document = {NULL, 0};
+    cel__buf scratch = {0};
+    cel_error wrong;
 
-    if (!err && reply->type == REDIS_REPLY_STRING)
-        document = (cel_view){reply->str, (size_t)reply->len};
+    if (!err && reply->type == REDIS_REPLY_STRING &&
+        cel__redis_decode(op->backend, &document, (cel_view){reply->str, (size_t)reply->len},
+                          &scratch, &wrong) != CEL_OK)
+        err = &wrong;
     op->cb(op->user, document, err);
+    cel__buf_done(&scratch);
     cel__free(op);
 }
 
@@ -490,7 +555,8 @@ static cel_code fetch_group(cel_backend *base,
     op = cel__calloc(1, sizeof *op);
     if (!op)
         return fail_memory(err);
-    *op = (struct document_op){.request.done = on_document, .cb = cb, .user = user};
+    *op = (struct document_op){
+        .request.done = on_document, .backend = backend, .cb = cb, .user = user};
     cel__redis_begin(&command, 2);
     cel__redis_word(&command, CEL_VIEW("GET"));
     cel__redis_word2(&command, CEL_VIEW(CEL_REDIS_GROUP_KEY), gid);

@@ -150,19 +150,31 @@ static uint64_t token_of(redis_backend *backend, const char *name)
 
 /* ---- a complete chord ---- */
 
+/* What the texts of one member lie in. */
+struct scratch {
+    cel__buf decoded, strings;
+};
+
 /* One member: [1, id, state, result]. */
 struct member {
     cel_view id, state, result;
 };
 
-static bool read_member(struct member *member, const redisReply *text, cel__buf *scratch)
+static bool read_member(const redis_backend *backend,
+                        struct member *member,
+                        const redisReply *text,
+                        struct scratch *bufs)
 {
     cel_jvalue value = {CEL_JSON_ARRAY, {text->str, (size_t)text->len}}, parts[5];
+    cel__buf *scratch = &bufs->strings;
     cel_jscan scan;
     size_t count = 0;
 
     cel__buf_reset(scratch);
-    if (text->type != REDIS_REPLY_STRING || !cel__buf_reserve(scratch, value.text.len + 1))
+    cel__buf_reset(&bufs->decoded);
+    if (text->type != REDIS_REPLY_STRING ||
+        cel__redis_decode(backend, &value.text, value.text, &bufs->decoded, NULL) != CEL_OK ||
+        !cel__buf_reserve(scratch, value.text.len + 1))
         return false;
     cel__jscan_array(&scan, value);
     while (count < 5 && cel__jscan_next(&scan, &parts[count]))
@@ -185,12 +197,15 @@ static struct member unreadable(void)
             "be read\"], \"exc_module\": \"builtins\"}")};
 }
 
-static bool find_failed(const redisReply *members, cel__ready *ready, cel__buf *scratch)
+static bool find_failed(const redis_backend *backend,
+                        const redisReply *members,
+                        cel__ready *ready,
+                        struct scratch *scratch)
 {
     for (size_t i = 0; i < members->elements; i++) {
         struct member member;
 
-        if (!read_member(&member, members->element[i], scratch))
+        if (!read_member(backend, &member, members->element[i], scratch))
             member = unreadable();
         if (!cel__state_failed(member.state))
             continue;
@@ -203,24 +218,25 @@ static bool find_failed(const redisReply *members, cel__ready *ready, cel__buf *
 
 static void gather(chord_op *op, const redisReply *members)
 {
-    cel__buf scratch = {0};
+    struct scratch scratch = {0};
     cel__ready *ready = &op->ready;
 
     cel__ready_set(ready, CEL_READY_GID, op->part.gid);
     cel__ready_set(ready, CEL_READY_PARENT_ID, op->part.task_id);
     cel__ready_set(ready, CEL_READY_BODY, op->part.body);
     cel__ready_set(ready, CEL_READY_ROOT_ID, op->part.root_id);
-    if (!find_failed(members, ready, &scratch)) {
+    if (!find_failed(op->backend, members, ready, &scratch)) {
         cel__ready_begin_results(ready);
         for (size_t i = 0; i < members->elements; i++) {
             struct member member = unreadable();
 
-            (void)read_member(&member, members->element[i], &scratch);
+            (void)read_member(op->backend, &member, members->element[i], &scratch);
             cel__ready_add_result(ready, member.result);
         }
         cel__ready_end_results(ready);
     }
-    cel__buf_done(&scratch);
+    cel__buf_done(&scratch.decoded);
+    cel__buf_done(&scratch.strings);
 }
 
 static void free_op(chord_op *op)
@@ -367,6 +383,42 @@ static size_t add_member(cel__buf *member, const cel_chord_part *part)
     return head;
 }
 
+/* The same in the results' form. Of how it begins only the kind of the list differs from the form
+ * of [1, id]; what is signed never begins alike, and so is known by its task's id alone. */
+static cel_code encode_member(const redis_backend *backend,
+                              cel__buf *member,
+                              size_t *head,
+                              const cel_chord_part *part,
+                              cel_error *err)
+{
+    cel__buf json = {0}, front = {0};
+    cel_view text, begin;
+    size_t len = add_member(&json, part);
+    cel_code code;
+
+    code = cel__buf_check(&json, err);
+    if (code == CEL_OK)
+        code = cel__redis_encode(backend, &text, cel__buf_view(&json), member, err);
+    if (code == CEL_OK && member->len == 0) { /* JSON */
+        *member = json;
+        *head = len;
+        return CEL_OK;
+    }
+    json.len = len - 2;
+    cel__buf_add_byte(&json, ']');
+    if (code == CEL_OK)
+        code = cel__redis_encode(backend, &begin, cel__buf_view(&json), &front, err);
+    if (code == CEL_OK) {
+        front.ptr[0] = member->ptr[0];
+        *head = member->len;
+        if (front.len < member->len && memcmp(front.ptr, member->ptr, front.len) == 0)
+            *head = front.len;
+    }
+    cel__buf_done(&json);
+    cel__buf_done(&front);
+    return code;
+}
+
 static void add_token(cel__buf *command, const chord_op *op)
 {
     char text[64];
@@ -382,8 +434,13 @@ static cel_code send_part(chord_op *op, bool with_body, cel_error *err)
     redis_backend *backend = op->backend;
     const cel_chord_part *part = &op->part;
     cel__buf command = {0}, member = {0};
-    size_t head = add_member(&member, part);
+    size_t head;
+    cel_code code = encode_member(backend, &member, &head, part, err);
 
+    if (code != CEL_OK) {
+        cel__buf_done(&member);
+        return code;
+    }
     op->request.done = on_part;
     cel__redis_call(&command, CEL_REDIS_PART, CEL_REDIS_GROUP_KEY, part->gid, 13);
     cel__redis_word(&command, part->gid);
@@ -393,7 +450,7 @@ static cel_code send_part(chord_op *op, bool with_body, cel_error *err)
     else
         cel__redis_int(&command, part->index);
     cel__redis_word(&command, cel__buf_view(&member));
-    cel__redis_word(&command, (cel_view){member.ptr, member.failed ? 0 : head});
+    cel__redis_word(&command, (cel_view){member.ptr, head});
     cel__redis_word(&command, with_body ? CEL_VIEW("1") : CEL_VIEW("0"));
     cel__redis_word(&command, with_body ? part->body : CEL_VIEW(""));
     cel__redis_word(&command, part->root_id);
@@ -402,8 +459,6 @@ static cel_code send_part(chord_op *op, bool with_body, cel_error *err)
     cel__redis_int(&command, now_ms(backend));
     cel__redis_int(&command, backend->expires_s);
     cel__redis_int(&command, LEASE_S);
-    if (member.failed)
-        command.failed = true;
     cel__buf_done(&member);
     return cel__redis_submit(backend, &op->request, &command, err);
 }

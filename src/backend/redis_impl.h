@@ -31,8 +31,9 @@ typedef struct redis_backend {
     uv_loop_t *loop;
     const cel_clock *clock;
     const cel_log *log;
-    bool warns;        /* of settings of the server; once */
-    int64_t expires_s; /* 0: never */
+    bool warns;                /* of settings of the server; once */
+    int64_t expires_s;         /* 0: never */
+    const cel__coding *coding; /* never NULL */
     cel__redis_url url;
     cel__buf greeting;
     cel__redis *commands;
@@ -63,6 +64,21 @@ typedef struct redis_backend {
 
 /* CEL_ECANCELED while the backend closes. */
 cel_code cel__redis_check_open(const redis_backend *backend, cel_error *err);
+
+/* The JSON document `json` as it is stored: itself, or appended to `scratch`. */
+cel_code cel__redis_encode(const redis_backend *backend,
+                           cel_view *out,
+                           cel_view json,
+                           cel__buf *scratch,
+                           cel_error *err);
+
+/* The JSON of what is stored; appended to `scratch` unless it is JSON. What a peer stored as JSON
+ * is read as that, too. */
+cel_code cel__redis_decode(const redis_backend *backend,
+                           cel_view *out,
+                           cel_view stored,
+                           cel__buf *scratch,
+                           cel_error *err);
 
 /* Begins a call of a script with one key, head and tail joined, and `argc` arguments, which the
  * caller adds. */

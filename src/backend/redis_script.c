@@ -22,18 +22,45 @@
 
 #include "backend/redis_impl.h"
 
-/* Keys: of results. Arguments: expiry; of each its document, and 2 for SUCCESS, 1 for what is ready,
+/* Results may be JSON, msgpack, YAML (with `status` in a line of its own) or signed JSON.
+ *
+ * Keys: of results. Arguments: expiry; of each its document, and 2 for SUCCESS, 1 for what is ready,
  * 0 for the rest. What is a number to Redis is a text here: Lua would write it in 17 digits. */
 static const char store_script[] =
+    "local digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'\n"
+    "local function opened(text)\n"
+    "  local out, word, bits = {}, 0, 0\n"
+    "  for at = 1, #text do\n"
+    "    local digit = string.find(digits, string.sub(text, at, at), 1, true)\n"
+    "    if digit then\n"
+    "      word, bits = (word * 64 + digit - 1) % 16384, bits + 6\n"
+    "      if bits >= 8 then\n"
+    "        bits = bits - 8\n"
+    "        out[#out + 1] = string.char(math.floor(word / 2 ^ bits) % 256)\n"
+    "      end\n"
+    "    end\n"
+    "  end\n"
+    "  return table.concat(out)\n"
+    "end\n"
+    "local function state_of(text)\n"
+    "  local first = string.byte(text)\n"
+    "  if first == 123 then\n"
+    "    local ok, doc = pcall(cjson.decode, text)\n"
+    "    return ok and type(doc) == 'table' and doc.status\n"
+    "  elseif first >= 128 then\n"
+    "    local ok, doc = pcall(cmsgpack.unpack, text)\n"
+    "    return ok and type(doc) == 'table' and doc.status\n"
+    "  elseif string.find(text, '^[%w+/=]+$') then\n"
+    "    return string.match(opened(text), '%z\\1{\"status\": \"([^\"]*)\"')\n"
+    "  end\n"
+    "  return string.match('\\n' .. text, '\\nstatus: (%u+)\\n')\n"
+    "end\n"
     "for i, key in ipairs(KEYS) do\n"
     "  local doc, keep = ARGV[2 * i], false\n"
     "  local head = redis.pcall('GETRANGE', key, '0', '63')\n"
     "  if head ~= '' and type(head) == 'string' then\n"
     "    local state = string.match(head, '^{\"status\": \"([^\"]*)\"')\n"
-    "    if not state then\n"
-    "      local ok, old = pcall(cjson.decode, redis.call('GET', key))\n"
-    "      state = ok and type(old) == 'table' and old.status\n"
-    "    end\n"
+    "    state = state or state_of(redis.call('GET', key))\n"
     "    keep = state == 'SUCCESS' or ARGV[2 * i + 1] == '0' and\n"
     "        (state == 'FAILURE' or state == 'REVOKED')\n"
     "  end\n"
@@ -59,7 +86,12 @@ static const char store_script[] =
     "  if count < total then return false end\n"                                               \
     "  local seen = {}\n"                                                                      \
     "  for _, member in ipairs(redis.call('ZRANGE', g .. '.j', 0, -1)) do\n"                   \
-    "    local id = string.match(member, '^%[1, (\".-\"), \"%u+\", ')\n"                       \
+    "    local id = string.match(member, '^%[1, (\".-\"), \"%u+\", ') or\n"                    \
+    "        string.match(member, '^%- 1\\n%- (.-)\\n%- %u+\\n')\n"                            \
+    "    if not id and string.byte(member) == 148 then\n"                                      \
+    "      local ok, part = pcall(cmsgpack.unpack, member)\n"                                  \
+    "      id = ok and type(part) == 'table' and part[2]\n"                                    \
+    "    end\n"                                                                                \
     "    if id and seen[id] then\n"                                                            \
     "      redis.call('ZREM', g .. '.j', member)\n"                                            \
     "      count = count - 1\n"                                                                \

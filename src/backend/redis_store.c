@@ -99,26 +99,22 @@ fail_record(struct cel__redis_batch *batch, size_t keys, size_t args, cel_error 
     return cel_error_set(err, CEL_ENOMEM, "no memory for the result store");
 }
 
-cel_code cel__redis_store(cel_backend *base,
-                          const cel_backend_record *record,
-                          cel_backend_cb cb,
-                          void *user,
-                          cel_error *err)
+static cel_code add_record(redis_backend *backend,
+                           const cel_backend_record *record,
+                           cel_view document,
+                           cel_backend_cb cb,
+                           void *user,
+                           cel_error *err)
 {
-    redis_backend *backend = (redis_backend *)base;
-    cel_code code = cel__redis_check_open(backend, err);
-    struct cel__redis_batch *batch;
+    struct cel__redis_batch *batch = need_batch(backend);
     size_t keys, args;
 
-    if (code != CEL_OK)
-        return code;
-    batch = need_batch(backend);
     if (!batch)
         return cel_error_set(err, CEL_ENOMEM, "no memory for the result store");
     keys = batch->keys.len;
     args = batch->args.len;
     cel__redis_word2(&batch->keys, CEL_VIEW(CEL_REDIS_TASK_KEY), record->task_id);
-    cel__redis_word(&batch->args, record->document);
+    cel__redis_word(&batch->args, document);
     cel__redis_int(&batch->args, !record->ready                            ? 0
                                  : cel__view_is(record->status, "SUCCESS") ? 2
                                                                            : 1);
@@ -128,4 +124,23 @@ cel_code cel__redis_store(cel_backend *base,
     if (batch->count == BATCH_MAX || batch->args.len >= BATCH_BYTES)
         cel__redis_flush_stores(backend);
     return CEL_OK;
+}
+
+cel_code cel__redis_store(cel_backend *base,
+                          const cel_backend_record *record,
+                          cel_backend_cb cb,
+                          void *user,
+                          cel_error *err)
+{
+    redis_backend *backend = (redis_backend *)base;
+    cel__buf scratch = {0};
+    cel_view document;
+    cel_code code = cel__redis_check_open(backend, err);
+
+    if (code == CEL_OK)
+        code = cel__redis_encode(backend, &document, record->document, &scratch, err);
+    if (code == CEL_OK)
+        code = add_record(backend, record, document, cb, user, err);
+    cel__buf_done(&scratch);
+    return code;
 }

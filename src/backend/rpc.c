@@ -15,6 +15,7 @@
 #include "backend/backend.h"
 #include "broker/broker.h"
 #include "core/mem.h"
+#include "message/body.h"
 #include "message/result.h"
 
 #define HASH_NONFATAL_OOM         1
@@ -77,6 +78,7 @@ struct rpc_backend {
     const cel_log *log;
     char *queue; /* owned; NULL: this side only publishes */
     bool persistent;
+    const cel__coding *coding; /* never NULL */
     cel_consumer *consumer;
     struct slot *slots; /* uthash */
     struct slot *kept;
@@ -256,16 +258,19 @@ static void on_delivery(void *user, cel_delivery *delivery)
 {
     rpc_backend *rpc = user;
     cel_view body = delivery->message.body;
-    cel__buf scratch = {0};
+    cel__buf scratch = {0}, decoded = {0};
     cel_result_meta meta;
     cel_error err = {0};
 
     if (!cel__view_is(delivery->message.correlation_id, rpc->queue)) { /* not the probe */
-        if (cel__result_meta_load(&meta, body, &scratch, &err) == CEL_OK)
+        if (cel__body_decode(&body, &delivery->message, (cel_view){NULL, 0}, rpc->coding,
+                             &decoded, &err) == CEL_OK &&
+            cel__result_meta_load(&meta, body, &scratch, &err) == CEL_OK)
             keep(rpc, meta.task_id, body, cel__state_ready(meta.status));
         else
             cel__warning(rpc->log, "a result that cannot be read is dropped: %s", err.message);
     }
+    cel__buf_done(&decoded);
     cel__buf_done(&scratch);
     delivery->broker->ops->ack(delivery, NULL, NULL);
 }
@@ -314,8 +319,8 @@ static cel_message message_to(const rpc_backend *rpc, cel_view queue)
 
     message.exchange = CEL_VIEW("");
     message.routing_key = queue;
-    message.content_type = CEL_VIEW("application/json");
-    message.content_encoding = CEL_VIEW("utf-8");
+    message.content_type = cel__serializer_type(rpc->coding->serializer);
+    message.content_encoding = cel__serializer_encoding(rpc->coding->serializer);
     message.headers = CEL_VIEW("{}");
     message.delivery_mode = rpc->persistent ? 2 : 1;
     message.priority = 0;
@@ -405,6 +410,7 @@ static cel_code open_rpc(cel_backend **out, const cel_backend_options *options, 
     rpc->clock = options->clock;
     rpc->log = options->log;
     rpc->persistent = options->persistent;
+    rpc->coding = options->coding ? options->coding : &cel__coding_json;
     if (rpc->queue)
         code = start_listening(rpc, err);
     if (code != CEL_OK) {
@@ -529,6 +535,7 @@ static cel_code store(cel_backend *base,
 {
     rpc_backend *rpc = (rpc_backend *)base;
     struct publication *publication;
+    cel__buf body = {0};
     cel_message message;
     struct call *call;
     cel_code code;
@@ -548,8 +555,12 @@ static cel_code store(cel_backend *base,
     message = message_to(rpc, record->reply_to);
     message.correlation_id =
         record->correlation_id.len > 0 ? record->correlation_id : record->task_id;
-    message.body = record->document;
-    code = rpc->broker->ops->publish(rpc->broker, &message, 1, on_published, publication, err);
+    code = cel__encode(&body, rpc->coding->serializer, rpc->coding, record->document, err);
+    message.body = cel__buf_view(&body);
+    if (code == CEL_OK)
+        code =
+            rpc->broker->ops->publish(rpc->broker, &message, 1, on_published, publication, err);
+    cel__buf_done(&body);
     if (code == CEL_OK)
         rpc->pending++;
     else

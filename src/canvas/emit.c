@@ -278,18 +278,6 @@ static cel_code route_string(struct filling *filling, const cel__option *option)
     return route(filling, option);
 }
 
-static cel_code route_compression(struct filling *filling, const cel__option *option)
-{
-    cel_view text;
-
-    if (get_string(filling, option, &text) != CEL_OK)
-        return filling->planner->code;
-    if (cel__view_is(text, "zlib") || cel__view_is(text, "gzip") ||
-        cel__view_is(text, "application/x-gzip"))
-        filling->message->compression = "zlib";
-    return route(filling, option);
-}
-
 static cel_code route_priority(struct filling *filling, const cel__option *option)
 {
     int64_t priority;
@@ -330,7 +318,7 @@ static const struct {
                 {"routing_key", route_string},
                 {"route_name", route_string},
                 {"serializer", route_string},
-                {"compression", route_compression},
+                {"compression", route_string},
                 {"priority", route_priority},
                 {"delivery_mode", route_delivery_mode},
                 {"time_limit", fill_time_limit},

@@ -411,8 +411,9 @@ static cel_code open_backend(cel_worker *worker, cel_error *err)
                                .threaded = true,
                                .expires_ms = expires_ms > 0 ? expires_ms : 0,
                                .broker = worker->broker,
-                               .persistent = cel__config_bool(worker->app->config,
-                                                              "result_persistent")},
+                               .coding = &worker->app->codings.results,
+                               .persistent =
+                                   cel__config_bool(worker->app->config, "result_persistent")},
         err);
 }
 
