@@ -86,8 +86,10 @@ static hw_code classify(unsigned number)
 hw_code hw_link_fail(hw_link *link, MYSQL_STMT *stmt, hw_error *err)
 {
     const char *shown = link->source->shown;
-    const unsigned number = stmt ? mysql_stmt_errno(stmt) : mysql_errno(link->mysql);
-    const char *text = stmt ? mysql_stmt_error(stmt) : mysql_error(link->mysql);
+    /* When rows end early, only the connection knows why. */
+    const bool of_stmt = stmt && mysql_stmt_errno(stmt) != 0;
+    const unsigned number = of_stmt ? mysql_stmt_errno(stmt) : mysql_errno(link->mysql);
+    const char *text = of_stmt ? mysql_stmt_error(stmt) : mysql_error(link->mysql);
 
     if (link->stopped)
         return hw_fail(err, HW_ECANCELED, "asked to stop");
@@ -166,9 +168,10 @@ hw_code hw_link_open(
     if (!link->mysql)
         return hw_fail_memory(err);
     set_options(link->mysql, source);
-    status = mysql_real_connect_start(&connected, link->mysql, source->host, source->user,
-                                      source->password, source->database, source->port,
-                                      source->socket, 0);
+    /* With another host than this the library takes no notice of the socket. */
+    status = mysql_real_connect_start(
+        &connected, link->mysql, source->socket ? "localhost" : source->host, source->user,
+        source->password, source->database, source->port, source->socket, 0);
     while (status)
         status = mysql_real_connect_cont(&connected, link->mysql,
                                          await(link, status, source->connect_timeout));
