@@ -57,13 +57,10 @@ static cel_code fail_proto(const char *what, cel_error *err)
 
 static cel_code take_apart(struct parts *out, cel_view text, cel_error *err)
 {
-    cel_jvalue whole, key, value;
+    cel_jvalue key, value;
     cel_jscan scan;
-    cel_code code = cel__jscan_value(&whole, text, err);
 
-    if (code != CEL_OK)
-        return code;
-    cel__jscan_object(&scan, whole);
+    cel__jscan_object(&scan, (cel_jvalue){CEL_JSON_OBJECT, text});
     while (cel__jscan_next_member(&scan, &key, &value)) {
         if (cel__jscan_is(key, "body"))
             out->body = value;
@@ -76,6 +73,8 @@ static cel_code take_apart(struct parts *out, cel_view text, cel_error *err)
         else if (cel__jscan_is(key, "content-encoding"))
             out->encoding = value;
     }
+    if (scan.failed)
+        return fail_proto("it is no JSON object", err);
     if (out->body.type != CEL_JSON_STRING)
         return fail_proto("the body is missing", err);
     if (out->properties.type != CEL_JSON_OBJECT)

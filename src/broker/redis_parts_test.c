@@ -136,9 +136,10 @@ static void hostile_bytes_are_an_error_and_nothing_else(void **state)
         }
         try_bytes(text, sizeof text - 1);
     }
-    for (size_t i = 0; i < 3; i++) {
-        static const char *const none[] = {"null", "[1]",
-                                           "{\"body\": \"\", \"properties\": 1}"};
+    for (size_t i = 0; i < 4; i++) {
+        static const char *const none[] = {
+            "null", "[1]", "{\"body\": \"\", \"properties\": 1}",
+            "{\"body\": \"\", \"properties\": {\"delivery_tag\": \"t\"}} x"};
 
         assert_int_equal(cel__rq_delivery_new(&(rq_delivery *){NULL}, cel__view(none[i]),
                                               CEL_VIEW("q"), NULL),
