@@ -182,14 +182,15 @@ static cel_signature *
 hide_password(cel_signature *part, const json_t *date, const json_t *range, const char *data)
 {
     char *shown = NULL;
-    char *day = json_dumps(date, JSON_ENCODE_ANY);
+    const char *quote = json_is_string(date) ? "'" : "";
+    char day[HW_DATE_LEN + 1];
     json_t *repr = NULL;
 
-    if (day && hw_source_mask(&shown, data, NULL) == HW_OK)
-        repr = json_sprintf("(%s, %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT ", '%s')",
-                            day, json_integer_value(json_array_get(range, 0)),
-                            json_integer_value(json_array_get(range, 1)), shown);
-    free(day);
+    if (read_date(day, date, NULL) && hw_source_mask(&shown, data, NULL) == HW_OK)
+        repr =
+            json_sprintf("(%s%s%s, %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT ", '%s')",
+                         quote, day, quote, json_integer_value(json_array_get(range, 0)),
+                         json_integer_value(json_array_get(range, 1)), shown);
     free(shown);
     if (repr)
         return cel_signature_set(part, "argsrepr", repr);

@@ -75,6 +75,26 @@ static void a_date_may_be_a_number_and_data_is_handed_on(void **state)
     cel_signature_free(job);
 }
 
+static void the_url_of_a_table_is_handed_on_and_shown_without_its_password(void **state)
+{
+    cel_signature *job = build("{\"dates\": [\"20200406\", 20200407], \"levels\": [[1, 2]], "
+                               "\"data\": \"mysql://u:sesame@h/d/t\"}");
+    char *text;
+
+    (void)state;
+    assert_non_null(job);
+    text = json_dumps(cel_signature_json(job), 0);
+    assert_non_null(strstr(text, "[\"20200406\", 1, 2, \"mysql://u:sesame@h/d/t\"]"));
+    assert_non_null(strstr(text, "\"('20200406', 1, 2, 'mysql://u:**@h/d/t')\""));
+    assert_non_null(strstr(text, "\"(20200407, 1, 2, 'mysql://u:**@h/d/t')\""));
+    free(text);
+    cel_signature_free(job);
+    refused("{\"dates\": [\"20200406\"], \"levels\": [[1, 2]], \"data\": "
+            "\"mysql://u:sesame@h/d\"}",
+            "'data': the table's URL must be mysql://");
+    assert_null(strstr(err.message, "sesame"));
+}
+
 static void wrong_parameters_are_named(void **state)
 {
     (void)state;
@@ -118,6 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_days_and_two_ranges_are_a_chord_of_four_parts),
         cmocka_unit_test(a_date_may_be_a_number_and_data_is_handed_on),
+        cmocka_unit_test(the_url_of_a_table_is_handed_on_and_shown_without_its_password),
         cmocka_unit_test(wrong_parameters_are_named),
         cmocka_unit_test(too_many_parts_are_refused),
     };

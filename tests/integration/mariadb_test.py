@@ -141,7 +141,7 @@ class FailureTest(TableCase):
     def test_the_password_is_not_in_what_is_shown_of_the_arguments(self):
         self.assertEqual(self.hotwords("--data", SERVER.url(), "--timeout", "0.1", status=69).count("sesame"), 0)
         shown = [json.loads(headers)["argsrepr"] for (headers,) in self.query("SELECT headers FROM messages WHERE queue='celery_test'")]
-        self.assertEqual(shown[0], f'("20200406", 1, 450, \'{SERVER.url().replace(SECRETS[1], "**")}\')')
+        self.assertEqual(shown[0], "('20200406', 1, 450, '{}')".format(SERVER.url().replace(SECRETS[1], "**")))
         self.assertEqual(len(shown), 4)
         self.assert_no_secret(*shown)
 
