@@ -16,7 +16,8 @@ static const cel_option options[] = {
      "Run no sooner than this from now"},
     {"expires", 0, NULL, CEL_OPTION_STRING, "TIME", NULL,
      "Do not run later than this: ISO 8601, or seconds from now"},
-    {"serializer", 0, NULL, CEL_OPTION_STRING, "NAME", NULL, "json"},
+    {"serializer", 0, NULL, CEL_OPTION_STRING, "NAME", NULL,
+     "json, yaml, msgpack or auth. Default: task_serializer"},
     {"queue", 0, NULL, CEL_OPTION_STRING, "NAME", NULL, "Queue to send to"},
     {"exchange", 0, NULL, CEL_OPTION_STRING, "NAME", NULL, "Exchange to send to"},
     {"routing-key", 0, NULL, CEL_OPTION_STRING, "KEY", NULL, "Routing key"},
@@ -80,16 +81,13 @@ static int send_task(cel_cli *cli, const cel_args *args, json_t *list, json_t *d
                              .queue = cel__args_string(args, "queue"),
                              .exchange = cel__args_string(args, "exchange"),
                              .routing_key = cel__args_string(args, "routing-key"),
-                             .priority = (int)cel__args_int(args, "priority", 0)};
-    const char *serializer = cel__args_string(args, "serializer");
+                             .priority = (int)cel__args_int(args, "priority", 0),
+                             .serializer = cel__args_string(args, "serializer")};
     cel_result *result = NULL;
     cel_error err = {0};
     cel_app *app;
     cel_code code;
 
-    if (serializer && strcmp(serializer, "json") != 0)
-        return cel__cli_usage(
-            cli, "Invalid value for '--serializer': only json is there, not '%s'", serializer);
     if (!read_times(cli, args, &send))
         return CEL_EXIT_USAGE;
     if (!cel__cli_app(cli, &app, NULL, false))

@@ -51,7 +51,6 @@ class HelpTest(support.Case):
             (["call", "a", "--args", "{}"], "Invalid value for '--args': not a JSON array"),
             (["call", "a", "--kwargs", "[]"], "Invalid value for '--kwargs': not a JSON object"),
             (["call", "a", "--eta", "soon"], "Invalid value for '--eta': "),
-            (["call", "a", "--serializer", "pickle"], "only json is there, not 'pickle'"),
             (["result"], "Missing argument 'ID'."),
             (["result", "x", "--timeout", "soon"], "'soon' is not a valid number."),
             (["list", "things"], "'things' is neither 'queues' nor 'tasks'."),

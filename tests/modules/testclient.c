@@ -1,6 +1,6 @@
 /* testclient.c - sends a canvas, given as JSON in Celery's form, and waits for it: what the command has no words for.
  *
- *   testclient [-A MODULE] [-t SECONDS] [-n] BROKER [BACKEND] < signature.json
+ *   testclient [-A MODULE] [-c CONFIG] [-t SECONDS] [-n] BROKER [BACKEND] < signature.json
  *
  * Prints one JSON object a line, at once:
  *   {"sent": id, "group": id of the header or group, or null, "parts": n}
@@ -106,7 +106,7 @@ static int run(cel_app *app, int64_t timeout_ms, bool wait)
 
 int main(int argc, char **argv)
 {
-    const char *module = NULL;
+    const char *module = NULL, *config = NULL;
     double timeout_s = 60;
     bool wait = true;
     cel_app *app = NULL;
@@ -114,9 +114,11 @@ int main(int argc, char **argv)
     cel_code code;
     int option, status;
 
-    while ((option = getopt(argc, argv, "A:t:n")) != -1) {
+    while ((option = getopt(argc, argv, "A:c:t:n")) != -1) {
         if (option == 'A')
             module = optarg;
+        else if (option == 'c')
+            config = optarg;
         else if (option == 't')
             timeout_s = strtod(optarg, NULL);
         else if (option == 'n')
@@ -128,7 +130,7 @@ int main(int argc, char **argv)
         return 2;
     code = cel_app_new(&app,
                        CEL_APP_OPTIONS(.broker = argv[optind], .backend = argv[optind + 1],
-                                       .ignore_environment = true),
+                                       .config = config, .ignore_environment = true),
                        &err);
     if (code == CEL_OK && module)
         code = cel_app_load(app, module, &err);
