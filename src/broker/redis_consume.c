@@ -248,6 +248,7 @@ on_claimed(cel__redis_request *request, const redisReply *reply, const cel_error
     rq_broker *broker = consumer->broker;
 
     consumer->claiming = false;
+    consumer->unsure = err != NULL;
     if (err || reply->type != REDIS_REPLY_ARRAY) {
         if (err && err->code != CEL_ECONN && err->code != CEL_ECANCELED &&
             !consumer->told_error)
@@ -284,7 +285,7 @@ static void claim(rq_consumer *consumer)
     cel_error err;
 
     consumer->wanted = false;
-    consumer->again = false;
+    consumer->again = consumer->unsure; /* that answer may be an old one, or none */
     consumer->asked = room < RQ_CLAIM_MAX ? room : RQ_CLAIM_MAX;
     consumer->armed = consumer->arm && broker->tracking;
     if (consumer->armed)
@@ -292,7 +293,9 @@ static void claim(rq_consumer *consumer)
     cel__rq_call(broker, &command, RQ_CLAIM, consumer->queue_count * (settings->step_count + 1),
                  11 + consumer->queue_count);
     cel__buf_add_view(&command, cel__buf_view(&consumer->head));
-    cel__redis_int(&command, (int64_t)(consumer->seq = ++broker->claims));
+    if (!consumer->unsure) /* else it may have been done: then the same is answered */
+        consumer->seq = ++broker->claims;
+    cel__redis_int(&command, (int64_t)consumer->seq);
     cel__redis_int(&command, (int64_t)consumer->asked);
     cel__redis_int(&command, (int64_t)consumer->queue_count);
     cel__redis_int(&command, (int64_t)settings->step_count);
@@ -313,7 +316,8 @@ void cel__rq_send_claims(rq_broker *broker)
 
     DL_FOREACH(broker->consumers, consumer)
     {
-        if (consumer->wanted && !consumer->claiming && !consumer->cancelled && !broker->outage)
+        if (consumer->wanted && !consumer->claiming && !consumer->cancelled &&
+            !broker->outage && consumer->out < consumer->options.window)
             claim(consumer);
     }
 }

@@ -129,6 +129,7 @@ struct rq_consumer {
     size_t asked;           /* by the claim under way */
     size_t turn;            /* which queue is first */
     uint64_t seq;           /* of the claim under way */
+    bool unsure;            /* the last claim got no answer: it may have been done */
     size_t returning;       /* what was given back for it */
     rq_delivery *held_back; /* fanout: came when the window was full */
     size_t held_count;

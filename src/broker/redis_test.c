@@ -666,6 +666,38 @@ static void an_outage_is_told_and_what_is_out_is_settled_after_it(void **state)
     stop(&fix);
 }
 
+/* The server takes the claim when nobody waits for its answer any more. */
+static void what_a_claim_without_an_answer_took_is_not_forgotten(void **state)
+{
+    fixture fix;
+    cel_error err = {0};
+
+    (void)state;
+    begin(&fix, NULL);
+    snprintf(fix.url + strlen(fix.url), sizeof fix.url - strlen(fix.url),
+             "&socket_timeout=0.3");
+    assert_int_equal(try_open(&fix, &err), CEL_OK);
+    publish(&fix, "q", "x");
+    publish(&fix, "q", "y");
+    consume(&fix, "none", 1); /* so that its connections are up */
+    wait_pending(&fix);
+    wait_for_count(&fix, "ZCARD celeriac.consumers.none", 1);
+    kill(server, SIGSTOP);
+    consume(&fix, "q", 5);
+    while (fix.state != CEL_ECONN)
+        uv_run(&fix.loop, UV_RUN_ONCE);
+    int64_t until_ms = cel__clock_mono_ms(cel__clock_system()) + 700;
+    while (cel__clock_mono_ms(cel__clock_system()) < until_ms)
+        uv_run(&fix.loop, UV_RUN_NOWAIT); /* the claim has failed by then */
+    kill(server, SIGCONT);
+    wait_held(&fix, 2);
+    assert_int_equal(ack(&fix, 0), CEL_OK);
+    assert_int_equal(ack(&fix, 1), CEL_OK);
+    assert_int_equal(count("LLEN q"), 0);
+    assert_int_equal(count("HLEN unacked"), 0);
+    stop(&fix);
+}
+
 static void a_full_server_takes_nothing_and_gives_what_it_has(void **state)
 {
     fixture fix;
@@ -726,6 +758,7 @@ int main(void)
         cmocka_unit_test(bad_transport_options_are_named),
         cmocka_unit_test(a_wrong_password_or_database_is_an_error_of_open),
         cmocka_unit_test(an_outage_is_told_and_what_is_out_is_settled_after_it),
+        cmocka_unit_test(what_a_claim_without_an_answer_took_is_not_forgotten),
         cmocka_unit_test(a_full_server_takes_nothing_and_gives_what_it_has),
         cmocka_unit_test(what_waits_for_its_eta_is_found_by_kombus_restore_when_it_is_due),
     };
