@@ -278,11 +278,14 @@ static int run_directly(const hw_options *options, cel_app *app)
     cel_result *result = NULL;
     json_t *model = NULL;
     cel_error err = {0};
-    cel_code code;
+    cel_code code = CEL_OK;
     int status;
 
     job = params ? hw_flow(app, params, NULL, &err) : NULL;
-    code = cel_apply(app, &result, job, CEL_SEND_OPTIONS(.queue = options->queue), &err);
+    if (!job)
+        code = params ? err.code : cel_error_set(&err, CEL_ENOMEM, "no memory for the job");
+    if (code == CEL_OK)
+        code = cel_apply(app, &result, job, CEL_SEND_OPTIONS(.queue = options->queue), &err);
     cel_signature_free(job);
     json_decref(params);
     if (code == CEL_OK) {

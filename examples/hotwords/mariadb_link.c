@@ -144,7 +144,7 @@ static void set_options(MYSQL *mysql, const hw_source *source)
     const size_t stack = STACK_BYTES;
     const unsigned protocol = source->socket ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
     const unsigned no_files = 0; /* a server may otherwise ask for files of ours */
-    const my_bool truncation = 1;
+    const my_bool yes = 1;
 
     mysql_options(mysql, MYSQL_OPT_NONBLOCK, &stack);
     mysql_options(mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
@@ -153,7 +153,12 @@ static void set_options(MYSQL *mysql, const hw_source *source)
     mysql_options(mysql, MYSQL_OPT_WRITE_TIMEOUT, &source->read_timeout);
     mysql_options(mysql, MYSQL_OPT_PROTOCOL, &protocol);
     mysql_options(mysql, MYSQL_OPT_LOCAL_INFILE, &no_files);
-    mysql_options(mysql, MYSQL_REPORT_DATA_TRUNCATION, &truncation);
+    mysql_options(mysql, MYSQL_REPORT_DATA_TRUNCATION, &yes);
+    if (source->ca) {
+        mysql_options(mysql, MYSQL_OPT_SSL_ENFORCE, &yes);
+        mysql_options(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &yes);
+        mysql_options(mysql, MYSQL_OPT_SSL_CA, source->ca);
+    }
 }
 
 hw_code hw_link_open(

@@ -184,7 +184,8 @@ static hw_code read_param(hw_source *source, char *key, char *value, hw_error *e
     } names[] = {{"date", &source->date},
                  {"level", &source->level},
                  {"text", &source->text},
-                 {"socket", &source->socket}};
+                 {"socket", &source->socket},
+                 {"ca", &source->ca}};
 
     if (!decode(key) || !decode(value))
         return fail_encoding(err);
@@ -201,10 +202,9 @@ static hw_code read_param(hw_source *source, char *key, char *value, hw_error *e
         *names[i].text = value;
         return HW_OK;
     }
-    return hw_fail(
-        err, HW_EINVAL,
-        "the table's URL has an unknown parameter: there are date, level, text, socket, "
-        "connect_timeout and read_timeout");
+    return hw_fail(err, HW_EINVAL,
+                   "the table's URL has an unknown parameter: there are date, level, text, "
+                   "socket, ca, connect_timeout and read_timeout");
 }
 
 static hw_code read_query(hw_source *source, char *query, hw_error *err)

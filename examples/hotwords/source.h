@@ -7,6 +7,7 @@
  *
  *     date, level, text    names of the columns; default: the same
  *     socket               path of the server's Unix socket, in place of host and port
+ *     ca                   file of the authority whose certificate the server must have: asks for TLS
  *     connect_timeout      seconds until it must have answered; default 10
  *     read_timeout         seconds it may be silent; default 60 */
 #ifndef HW_SOURCE_H
@@ -22,6 +23,7 @@ typedef struct hw_source {
     const char *host;
     unsigned port;
     const char *socket; /* NULL: host and port */
+    const char *ca;     /* NULL: no TLS */
     const char *database, *table;
     const char *date, *level, *text;        /* the columns */
     unsigned connect_timeout, read_timeout; /* seconds, 1 to 86400 */

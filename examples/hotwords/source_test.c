@@ -27,7 +27,7 @@ static void every_part_is_read_and_decoded(void **state)
         hw_source_read(&source,
                        "mysql://us%40er:p%2f%3A@s%25@db.example:3307/ga%20me/ch%60at"
                        "?date=day&level=lv&text=m%26sg&socket=/run/my.sock"
-                       "&connect_timeout=3&read_timeout=86400",
+                       "&ca=/etc/ca.pem&connect_timeout=3&read_timeout=86400",
                        NULL),
         HW_OK);
     assert_string_equal(source.user, "us@er");
@@ -40,6 +40,7 @@ static void every_part_is_read_and_decoded(void **state)
     assert_string_equal(source.level, "lv");
     assert_string_equal(source.text, "m&sg");
     assert_string_equal(source.socket, "/run/my.sock");
+    assert_string_equal(source.ca, "/etc/ca.pem");
     assert_int_equal(source.connect_timeout, 3);
     assert_int_equal(source.read_timeout, 86400);
     assert_string_equal(source.shown, "mysql://us@er@/run/my.sock/ga me/ch`at");
@@ -58,6 +59,7 @@ static void what_is_left_out_has_a_default(void **state)
     assert_null(source.user);
     assert_null(source.password);
     assert_null(source.socket);
+    assert_null(source.ca);
     assert_string_equal(source.host, "localhost");
     assert_int_equal(source.port, 3306);
     assert_string_equal(source.date, "date");

@@ -79,6 +79,15 @@ class RankingTest(TableCase):
         self.assert_expected(self.sample, json.loads(self.hotwords("--json")))
         self.assert_no_secret(worker.text, repr(self.query("SELECT document FROM result")))
 
+    def test_the_connection_may_be_tls(self):
+        self.job_worker()
+        SERVER.sql("ALTER USER chat@'%' REQUIRE SSL")
+        self.addCleanup(SERVER.sql, "ALTER USER chat@'%' REQUIRE NONE")
+        self.assert_expected(self.sample, self.model(SERVER.url(ca=SERVER.ca)))
+        self.assertRegex(self.failure(self.part(SERVER.url())), "^PermissionError: .*Access denied")
+        self.assertRegex(self.failure(self.part(SERVER.url(ca=SERVER.ca).replace("127.0.0.1", "localhost"))), "^OSError: .*(TLS|SSL)")
+        self.assertRegex(self.failure(self.part(SERVER.url(ca="/etc/ssl/certs/ca-certificates.crt"))), "^OSError: .*(TLS|SSL)")
+
     def test_what_a_day_is_depends_on_the_columns_type(self):
         self.job_worker()
         days = {"DATETIME(3)": ["'2020-04-06 00:00:00'", "'2020-04-06 23:59:59.999'", "'2020-04-07'", "'2020-04-05 23:59:59'"],
@@ -137,6 +146,11 @@ class FailureTest(TableCase):
         self.assert_no_secret(worker.text, *failures)
         self.assertNotIn("sesame", worker.text + "".join(failures))
         self.assertNotIn("Retry in", worker.text)
+
+    def test_a_wrong_url_is_refused_by_the_client(self):
+        text = self.hotwords("--data", "mysql://chat:sesame@host/game", status=1)
+        self.assertRegex(text, "^hotwords: 'data': the table's URL must be mysql://user:password@host:port/database/table")
+        self.assertNotIn("sesame", text)
 
     def test_the_password_is_not_in_what_is_shown_of_the_arguments(self):
         self.assertEqual(self.hotwords("--data", SERVER.url(), "--timeout", "0.1", status=69).count("sesame"), 0)
