@@ -429,7 +429,7 @@ void cel__rq_check_closed(rq_broker *broker)
         has_settled(broker))
         return;
     broker->closed_own = true;
-    if (broker->claims > 0)
+    if (broker->claims > 0 && !broker->outage)
         put_back(broker);
     else
         stop_pulse(broker);

@@ -571,7 +571,7 @@ static void forget(rq_consumer *consumer)
         cel__redis_word(&command, (cel_view){&kind, 1});
         cel__redis_word(&command, consumer->queues[i]);
     }
-    if (op) {
+    if (op && !broker->outage) {
         *op = (struct forgetting){{.done = on_forgotten}, consumer};
         if (cel__rq_send(broker, &op->request, &command, NULL) == CEL_OK)
             return;

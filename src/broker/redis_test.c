@@ -438,6 +438,41 @@ static void cut_connections_neither_lose_nor_double_a_message(void **state)
     stop(&fix);
 }
 
+static void push_by_hand(const char *body)
+{
+    char message[256];
+
+    snprintf(message, sizeof message,
+             "{\"body\": \"%s\", \"properties\": {\"delivery_tag\": \"%s\"}}", body, body);
+    freeReplyObject(ask("LPUSH q %s", message));
+}
+
+/* Well below the time after which a consumer looks without being told. */
+static void who_waits_is_told_of_others_messages_also_after_a_cut(void **state)
+{
+    fixture fix;
+
+    (void)state;
+    start(&fix, NULL);
+    consume(&fix, "q", 5);
+    for (int i = 1; i <= 4; i++) {
+        char body[8];
+        int64_t until_ms = cel__clock_mono_ms(cel__clock_system()) + 300;
+
+        while (cel__clock_mono_ms(cel__clock_system()) < until_ms)
+            uv_run(&fix.loop, UV_RUN_NOWAIT); /* until it waits */
+        snprintf(body, sizeof body, "%d", i);
+        push_by_hand(body);
+        until_ms = cel__clock_mono_ms(cel__clock_system()) + 3000;
+        while (fix.held_count < (size_t)i && cel__clock_mono_ms(cel__clock_system()) < until_ms)
+            uv_run(&fix.loop, UV_RUN_NOWAIT);
+        assert_int_equal(fix.held_count, i);
+        freeReplyObject(ask("CLIENT KILL TYPE %s", i % 2 ? "pubsub" : "normal"));
+    }
+    stop(&fix);
+    assert_int_equal(count("LLEN q"), 4);
+}
+
 /* In the child: takes what there is, says so, and waits for its end. */
 static void hold_and_wait(fixture *fix, int ready)
 {
@@ -749,6 +784,7 @@ int main(void)
         cmocka_unit_test(a_message_comes_back_as_it_was_but_for_the_marks),
         cmocka_unit_test(messages_with_one_tag_are_all_delivered),
         cmocka_unit_test(cut_connections_neither_lose_nor_double_a_message),
+        cmocka_unit_test(who_waits_is_told_of_others_messages_also_after_a_cut),
         cmocka_unit_test(what_a_killed_process_held_comes_back_within_its_lease),
         cmocka_unit_test(what_is_out_for_long_keeps_its_score_young),
         cmocka_unit_test(a_corrupt_binding_or_value_loses_nothing),
