@@ -1,6 +1,8 @@
 """Tests of the tools that the other integration tests stand on: they must be able to fail."""
 import os
 import signal
+import subprocess
+import sys
 import unittest
 
 import support
@@ -79,6 +81,21 @@ class CaseTest(support.Case):
     def test_a_command_that_fails_is_told_with_its_output(self):
         with self.assertRaisesRegex(AssertionError, "No such command"):
             self.good("nonsense")
+
+
+class SkipTest(support.Case):
+    def exit_status(self, body):
+        program = self.write("some_test.py", "import unittest\nimport support\n" + body + "\nsupport.main()\n")
+        return subprocess.run([sys.executable, program], cwd=self.dir, env={**self.env, "PYTHONPATH": os.path.dirname(support.__file__)},
+                              capture_output=True, check=False).returncode
+
+    def test_a_program_of_which_nothing_ran_is_skipped(self):
+        none = "class T(unittest.TestCase):\n    def test_it(self):\n        {}\n"
+        self.assertEqual(self.exit_status("def setUpModule():\n    raise unittest.SkipTest('no server')\n" + none.format("pass")),
+                         support.SKIPPED)
+        self.assertEqual(self.exit_status(none.format("self.skipTest('no server')")), support.SKIPPED)
+        self.assertEqual(self.exit_status(none.format("pass")), 0)
+        self.assertEqual(self.exit_status(none.format("self.fail('x')")), 1)
 
 
 if __name__ == "__main__":
