@@ -302,8 +302,8 @@ enum {
     X(result_chord_retry_interval, SECONDS, "1.0",                                            \
       "CELERY_RESULT_CHORD_RETRY_INTERVAL", NULLABLE,                                         \
       "Pause between two looks at a chord, where the store must be asked")                    \
-    X(result_compression, STRING, "null", "CELERY_RESULT_COMPRESSION", 0,                     \
-      "Compression of results")                                                               \
+    X(result_compression, STRING, "null", "CELERY_RESULT_COMPRESSION", INERT,                 \
+      "Celery compresses no results (5.2 took it for that of tasks: see task_compression)")   \
     X(result_exchange, STRING, "\"celeryresults\"", "CELERY_RESULT_EXCHANGE", 0,              \
       "Exchange of results (unused by rpc)")                                                  \
     X(result_exchange_type, STRING, "\"direct\"", "CELERY_RESULT_EXCHANGE_TYPE", 0,           \

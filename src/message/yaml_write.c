@@ -138,15 +138,16 @@ static cel_code give_binary(struct writer *to, cel_jvalue string, bool base64)
 
     cel__buf_reset(&to->text);
     bytes = cel__jscan_view(string, &to->text);
-    if (!base64) {
-        cel__base64_encode(&plain, bytes);
-        bytes = cel__buf_view(&plain);
-    }
     code = cel__buf_check(&to->text, to->err);
+    if (base64 && !cel__base64_decode(&plain, bytes) && !plain.failed)
+        code = cel_error_set(to->err, CEL_EINVAL, "bytes are no base64");
+    if (!base64)
+        cel__base64_encode(&plain, bytes);
     if (code == CEL_OK)
         code = cel__buf_check(&plain, to->err);
     if (code == CEL_OK)
-        code = give_scalar(to, bytes, CEL__YAML_TAG "binary", false);
+        code = give_scalar(to, base64 ? bytes : cel__buf_view(&plain), CEL__YAML_TAG "binary",
+                           false);
     cel__buf_done(&plain);
     return code;
 }

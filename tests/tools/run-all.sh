@@ -3,7 +3,7 @@
 #
 #   asan    all tests, built with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
 #   tsan    the tests in which threads meet, built with ThreadSanitizer
-#   clang   a build with clang, warnings as errors (the gcc builds treat them so, too)
+#   clang   a build with clang, warnings as errors (the gcc builds treat them so, too); and the fuzz targets, some seconds each
 #
 # CELERIAC_TEST_ONLY="asan" runs a part of it. A test that is skipped is listed, with its reason.
 set -u
@@ -62,6 +62,12 @@ for part in $only; do
         if step clang-build meson compile -C build-clang -j "$jobs"; then
             passed=$((passed + 1))
         fi
+        step fuzz-setup setup build-fuzz clang --buildtype=debugoptimized -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false \
+            -Dc_args=-fsanitize=fuzzer-no-link || continue
+        step fuzz-build ninja -C build-fuzz -j "$jobs" tests/fuzz/fuzz_decode tests/fuzz/fuzz_message tests/fuzz/fuzz_result \
+            tests/fuzz/fuzz_url || continue
+        meson test -C build-fuzz --no-rebuild --num-processes "$jobs" --print-errorlogs --suite fuzz
+        count build-fuzz fuzz
         ;;
     esac
 done
