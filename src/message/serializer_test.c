@@ -258,6 +258,7 @@ static void plain_words_of_yaml_mean_what_they_mean_in_python(void **state)
          "{\"__type__\": \"bytes\", \"__value__\": \"abcdef\"}");
     yaml("- &a [1, 2]\n- *a\n- &k key\n- {*k : *a}\n",
          "[[1, 2], [1, 2], \"key\", {\"key\": [1, 2]}]");
+    yaml("[&a [1, &a [2]], *a]", "[[1, [2]], [2]]");
     yaml("--- |\n a\n b\n...\n", "\"a\\nb\\n\"");
     yaml("\"\\U0001F600\"", "\"\\ud83d\\ude00\"");
 }

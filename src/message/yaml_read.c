@@ -73,7 +73,8 @@ static void free_anchors(struct reader *in)
     }
 }
 
-/* Opens the anchor of the node that begins here; an older one of the name is forgotten. */
+/* Opens the anchor of the node that begins here; an older one of the name is forgotten, be it
+ * around this one: then only this one's end counts. */
 static cel_code open_anchor(struct reader *in, const yaml_char_t *name, struct anchor **out)
 {
     struct anchor *anchor;
@@ -96,6 +97,12 @@ static cel_code open_anchor(struct reader *in, const yaml_char_t *name, struct a
     anchor->end = 0;
     *out = anchor;
     return CEL_OK;
+}
+
+static void close_anchor(struct reader *in, struct anchor *anchor, size_t start)
+{
+    if (anchor && anchor->start == start)
+        anchor->end = in->out->len;
 }
 
 static cel_code put_alias(struct reader *in, bool key)
@@ -261,6 +268,7 @@ static cel_code put_members(struct reader *in)
 
 static cel_code put_key(struct reader *in)
 {
+    size_t start = in->out->len;
     struct anchor *anchor;
     cel_code code;
 
@@ -271,8 +279,7 @@ static cel_code put_key(struct reader *in)
     code = open_anchor(in, in->event.data.scalar.anchor, &anchor);
     if (code == CEL_OK)
         code = put_key_scalar(in);
-    if (anchor)
-        anchor->end = in->out->len;
+    close_anchor(in, anchor, start);
     return code;
 }
 
@@ -339,6 +346,7 @@ static cel_code put_any(struct reader *in)
 
 static cel_code put_node(struct reader *in)
 {
+    size_t start = in->out->len;
     struct anchor *anchor;
     cel_code code;
 
@@ -356,8 +364,7 @@ static cel_code put_node(struct reader *in)
         return cel__buf_check(in->out, in->err);
     if (in->out->len - in->base > in->max_bytes)
         return cel_error_set(in->err, CEL_EFULL, "the YAML is too long as JSON");
-    if (anchor)
-        anchor->end = in->out->len;
+    close_anchor(in, anchor, start);
     return CEL_OK;
 }
 
