@@ -196,7 +196,7 @@ class MessageTest(HostileCase):
                 elif id in documents:
                     self.assertEqual(documents[id]["status"], "FAILURE")
                 else:
-                    self.assertIn("rejected a message", worker.text)
+                    self.assertRegex(worker.text, rf"rejected a task whose content is not allowed: .*{id}")
         self.assertEqual(worker.stop(), 0)
 
     def test_huge_messages_are_run_or_put_aside(self):
