@@ -59,7 +59,7 @@ class HelpTest(support.Case):
             (["worker", "-c", "-1"], "Invalid value for '--concurrency': -1 is out of range."),
             (["worker", "--time-limit", "1e300"], "Invalid value for '--time-limit': 1e300 is out of range."),
             (["worker", "--umask", "9"], "Invalid value for '--umask': '9' is no octal file mode."),
-            (["worker", "-Q", ",".join(map(str, range(300)))], "A worker consumes at most 256 queues."),
+            (["worker", "-Q", ",".join(map(str, range(300)))], "At most 256 queues are consumed."),
             (["worker", "-P", "gevent"], "'gevent' is not one of prefork, threads, solo."),
             (["worker", "-l", "loud"], "'loud' is not one of DEBUG"),
             (["worker", "-n", "a b@c"], "Invalid value for '-n' / '--hostname': "),
