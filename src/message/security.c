@@ -444,7 +444,7 @@ cel_code cel__security_open(const cel__security *security,
                             cel_error *err)
 {
     cel__buf decoded = {0};
-    const struct signer *signer;
+    const struct signer *signer = NULL; /* gcc thinks that it may be unset */
     cel_view signature, fields;
     size_t start = scratch->len;
     cel__signed what;
