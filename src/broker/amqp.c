@@ -573,7 +573,7 @@ amqp_postpone(cel_delivery *base, int64_t eta_ms, cel_broker_cb cb, void *user, 
 {
     amqp_delivery *delivery = (amqp_delivery *)base;
     cel_message message = base->message;
-    amqp_batch *batch;
+    amqp_batch *batch = NULL;
 
     if (delivery->consumer->kept) /* the queue is not reached by its name, or ends too soon */
         return cel_error_set(err, CEL_ENOTSUP, "the queue is the consumer's own");

@@ -595,7 +595,7 @@ static void remove_all(const char *path, int depth)
 {
     DIR *stream = opendir(path);
     struct dirent *entry;
-    char name[600];
+    char name[900];
 
     while (stream && (entry = readdir(stream))) {
         if (entry->d_name[0] == '.')

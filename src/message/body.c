@@ -20,7 +20,7 @@ cel_code cel__body_serializer(cel__serializer *out,
 {
     static const char *const encodings[] = {"utf-8", "utf8",   "us-ascii",
                                             "ascii", "binary", NULL};
-    cel__serializer serializer;
+    cel__serializer serializer = CEL_SERIALIZER_JSON;
 
     if (message->content_type.len == 0)
         return cel_error_set(err, CEL_ENOTSUP, "the message has no content type");
@@ -49,7 +49,7 @@ cel_code cel__body_decode(cel_view *out,
 {
     size_t max_bytes = coding->max_bytes ? coding->max_bytes : CEL__BODY_MAX;
     cel__buf between = {0};
-    cel__serializer serializer;
+    cel__serializer serializer = CEL_SERIALIZER_JSON;
     cel_view bytes = message->body;
     cel_code code = cel__body_serializer(&serializer, message, coding, err);
 

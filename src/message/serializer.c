@@ -147,6 +147,8 @@ cel_code cel__encode(cel__buf *buf,
 
 static cel_code refuse(cel__serializer serializer, cel_error *err)
 {
+    if (serializer >= CEL_SERIALIZER_COUNT)
+        return cel_error_set(err, CEL_ENOTSUP, "the content type is none that is known");
     if (serializer == CEL_SERIALIZER_PICKLE)
         return cel_error_set(
             err, CEL_ENOTSUP,
