@@ -146,6 +146,7 @@ struct amqp_consumer {
     unsigned generation; /* in the consumer tags */
     size_t wanted;       /* the target of this turn */
     size_t qos;          /* what RabbitMQ was told */
+    int64_t quiet_ms;    /* when to tell it of a little more if nothing comes till then; 0: no need */
     bool active;         /* consuming on this connection */
     bool per_consumer;   /* qos counts each queue by itself */
     bool stopping;       /* to be told stopped when the cancels are answered */

@@ -14,7 +14,8 @@
  * Windows: on RabbitMQ before 4 a channel's basic.qos with global=true holds at once and for all
  * its consumers together: it is sent whenever the target changes noticeably. Later servers and
  * quorum queues know only qos per consumer, fixed when it begins: then consuming is begun anew
- * when the target has doubled or halved. A target of 0 cancels, as 0 means "no limit" to AMQP
+ * when the target has doubled or halved. Where nothing comes, any growth is told after a moment:
+ * messages that are held for their ETA may be all that the server was asked for. A target of 0 cancels, as 0 means "no limit" to AMQP
  * (but not of a reply queue, which would be gone with its consumer).
  *
  * Acknowledgements: those at the front of the channel's unsettled deliveries go out as one with
@@ -39,6 +40,7 @@
 #define CLOSE_TIMEOUT_MS 10000
 #define IDLE_MS          5000 /* how often heartbeats are looked at */
 #define REFUSED_MS       1000
+#define QUIET_MS         2
 
 static int64_t now_ms(const amqp_link *link)
 {
@@ -105,6 +107,7 @@ static void send_qos(amqp_link *link, amqp_consumer *consumer)
     amqp_basic_qos_t qos = {.global = !consumer->per_consumer};
 
     consumer->qos = consumer->wanted > 0 ? consumer->wanted : 1;
+    consumer->quiet_ms = 0;
     qos.prefetch_count = (uint16_t)consumer->qos;
     cel__amqp_ok(link,
                  amqp_send_method(link->conn, consumer->channel, AMQP_BASIC_QOS_METHOD, &qos));
@@ -263,6 +266,18 @@ static bool is_noticeable(size_t a, size_t b)
     return more - less > less / 8;
 }
 
+/* More would be taken than the server was told, and nothing comes: then small changes count, too. */
+static bool is_starved(amqp_link *link, amqp_consumer *consumer)
+{
+    if (consumer->wanted <= consumer->qos) {
+        consumer->quiet_ms = 0;
+        return false;
+    }
+    if (consumer->quiet_ms == 0)
+        consumer->quiet_ms = now_ms(link) + QUIET_MS;
+    return now_ms(link) >= consumer->quiet_ms;
+}
+
 /* A queue of its own ends with the consumer: it is consumed until nobody wants it any more. */
 static bool is_kept(const amqp_consumer *consumer)
 {
@@ -291,9 +306,11 @@ static void widen_window(amqp_link *link, amqp_consumer *consumer)
     } else if (is_kept(consumer)) {
         return;
     } else if (!consumer->per_consumer) {
-        if (consumer->wanted > consumer->qos && is_noticeable(consumer->wanted, consumer->qos))
+        if (consumer->wanted > consumer->qos &&
+            (is_noticeable(consumer->wanted, consumer->qos) || is_starved(link, consumer)))
             send_qos(link, consumer);
-    } else if (consumer->wanted >= 2 * consumer->qos || consumer->wanted * 2 <= consumer->qos) {
+    } else if (consumer->wanted >= 2 * consumer->qos ||
+               consumer->wanted * 2 <= consumer->qos || is_starved(link, consumer)) {
         send_cancels(link, consumer); /* and again with the new one when that is answered */
     }
 }
@@ -619,6 +636,9 @@ static int wait_time(amqp_link *link, bool more)
         if (link->conn && !consumer->active && consumer->retry_ms > 0 &&
             consumer->retry_ms < until)
             until = consumer->retry_ms;
+        if (link->conn && consumer->active && consumer->quiet_ms > 0 &&
+            consumer->quiet_ms < until)
+            until = consumer->quiet_ms;
     }
     return until > now ? (int)(until - now) : 0;
 }

@@ -213,6 +213,7 @@ static void finish_message(amqp_link *link, amqp_incoming *incoming)
     if (!delivery)
         return;
     delivery->linked = true;
+    incoming->consumer->quiet_ms = 0;
     DL_APPEND2(incoming->consumer->unsettled, delivery, tag_prev, tag_next);
     cel__amqp_event(link->broker, &delivery->node, AMQP_DELIVER, delivery);
 }

@@ -66,7 +66,7 @@ struct cel_worker {
     uint64_t next_id;
     struct cel_worker_request
         *waiting; /* utlist: received, no room in the pool yet, in order */
-    size_t waiting_count, timed_count;
+    size_t waiting_count, timed_count, postponed_count;
     struct cel_worker_request *timed;    /* utlist: waiting for their ETA or a rate limit */
     struct cel_worker_request *postponed; /* utlist: going back to the broker */
     struct cel_worker_request *active;   /* utlist: in the pool */

@@ -14,6 +14,7 @@
 #include "worker/rate.h"
 #include "worker/settle.h"
 
+#define POSTPONE_AHEAD  512     /* so many more are asked for while some are postponed */
 #define POSTPONE_MIN_US 2000000 /* what is due sooner waits here */
 #define SHORT_US        5000 /* a task that takes less on average may wait behind others of its kind */
 
@@ -116,6 +117,8 @@ static void adjust_window(cel_worker *worker)
     size_t beyond = worker->timed_count < limit ? worker->timed_count : limit;
     size_t size = cel__window_size(&worker->window) + beyond;
 
+    if (worker->postponed_count > 0) /* there are many of them, and each takes a round trip */
+        size += POSTPONE_AHEAD;
     if (!worker->consumer || size == worker->window_set)
         return;
     worker->window_set = size;
@@ -214,6 +217,7 @@ static void on_postponed(void *user, cel_code code, const cel_error *err)
     cel_worker_request *request = user;
     cel_worker *worker = request->worker;
 
+    worker->postponed_count--;
     if (code == CEL_OK || code == CEL_ESTALE || code == CEL_ECANCELED) {
         request->delivery = NULL;
         cel__request_free(request);
@@ -243,6 +247,7 @@ static bool postpone(cel_worker_request *request)
                       NULL) != CEL_OK)
         return false;
     cel__request_move(request, &worker->postponed);
+    worker->postponed_count++;
     return true;
 }
 
