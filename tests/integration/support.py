@@ -15,6 +15,7 @@ Nothing sleeps: what is waited for is a line of output, the end of a process or 
 started is ended and its folder removed when it is over, however it ends. meson says by environment variables where
 things are: CELERIAC, CEL_TESTTASKS, ... (see tests/meson.build). A test that misses one is skipped.
 """
+import atexit
 import json
 import os
 import re
@@ -65,6 +66,7 @@ class Process:
         self._seen = 0
         self.popen = subprocess.Popen(command, cwd=cwd, env=env, stdin=stdin, stdout=subprocess.PIPE,
                                       stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace")
+        atexit.register(self._reap)  # should the test be interrupted
         self._readers = [threading.Thread(target=self._read, args=pair, daemon=True)
                          for pair in ((self.popen.stdout, self.stdout), (self.popen.stderr, self.stderr))]
         for reader in self._readers:
@@ -126,6 +128,10 @@ class Process:
         for reader in self._readers:
             reader.join(TIMEOUT)
         return status
+
+    def _reap(self):
+        if self.popen.poll() is None:
+            self.popen.kill()
 
     def kill(self):
         """Ends it with SIGKILL, as a crash would."""
@@ -288,8 +294,13 @@ class _Result(unittest.TextTestResult):
         self._say("  FAILED  ", test)
 
 
+def _end(*_):
+    raise KeyboardInterrupt("ended by a signal")
+
+
 def main():
-    """Runs the tests of the program; those named on the command line, else all."""
+    """Runs the tests of the program; those named on the command line, else all. SIGTERM ends it as Ctrl+C does: with what it started."""
+    signal.signal(signal.SIGTERM, _end)
     program = unittest.main(exit=False, testRunner=unittest.TextTestRunner(resultclass=_Result, verbosity=0))
     result = program.result
     if result.skipped and len(result.skipped) >= result.testsRun:  # 0 ran: the module was skipped before its tests

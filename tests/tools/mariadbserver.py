@@ -4,6 +4,7 @@
 
 It has the database "game" and the user chat:PASSWORD, who may do everything there and nothing elsewhere.
 """
+import atexit
 import os
 import pwd
 import shutil
@@ -34,6 +35,7 @@ class Server:
         self.process = None
         self.mariadbd, self.client, install = program("mariadbd"), program("mariadb"), program("mariadb-install-db")
         self.dir = tempfile.mkdtemp(prefix="celeriac-mariadb-")
+        atexit.register(self.close)  # should the test be interrupted
         self.socket = os.path.join(self.dir, "s")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

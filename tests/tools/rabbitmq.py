@@ -10,6 +10,7 @@
 It has the users guest:guest and "us er":"p@ss/word" with all rights, nobody:nobody without any, and the virtual
 hosts /, "a/b", dispatch_server_host and t0 to t39. Where RabbitMQ is not installed the exit status is 77, which meson takes for a skip.
 """
+import atexit
 import json
 import os
 import shutil
@@ -58,6 +59,7 @@ class Server:
         if not os.path.exists(SERVER):
             raise Missing("RabbitMQ is not installed (package rabbitmq-server)")
         self.dir = tempfile.mkdtemp(prefix="celeriac-rabbit-")
+        atexit.register(self.close)  # should the test be interrupted
         self.port, dist, epmd = free_ports(3)
         self.process = self.epmd = None
         self.pid_file = self.path("pid")

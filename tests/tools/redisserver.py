@@ -4,6 +4,7 @@
 
 With tls=True it has a second port for TLS: server.tls_url(db), server.ca (who has signed its certificate).
 """
+import atexit
 import os
 import shutil
 import signal
@@ -32,6 +33,7 @@ class Sentinels:
         if not shutil.which("redis-server"):
             raise Missing("Redis is not installed (package redis-server)")
         self.dir, self.processes = tempfile.mkdtemp(prefix="celeriac-redis-"), []
+        atexit.register(self.close)  # should the test be interrupted
         master, replica, *self.ports = [_free_port() for _ in range(4)]
         self.master = master
         common = ["--bind", "127.0.0.1", "--save", "", "--requirepass", PASSWORD, "--masterauth", PASSWORD, "--repl-diskless-sync-delay", "0"]
@@ -88,6 +90,7 @@ class Server:
         if not shutil.which("redis-server"):
             raise Missing("Redis is not installed (package redis-server)")
         self.dir = tempfile.mkdtemp(prefix="celeriac-redis-")
+        atexit.register(self.close)
         self.process = None
         self.port = _free_port()
         self.options = []
