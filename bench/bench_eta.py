@@ -8,6 +8,7 @@ worker, and watches its memory until all wait in the server. An ordinary task se
 import datetime
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -87,6 +88,7 @@ def measure(server, url):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is ended, too
     try:
         with rabbitmq.Server(machine="") as server:
             measure(server, server.url("t0"))
