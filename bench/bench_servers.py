@@ -51,10 +51,15 @@ class Redis:
         self.process = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", self.path, "--save", "", "--dir", folder],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 10
-        while not os.path.exists(self.path) and time.monotonic() < deadline:
-            time.sleep(0.02)
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(self.path)
+        while True:
+            try:
+                self.socket.connect(self.path)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
     def ask(self, command):
         self.socket.sendall(command.encode() + b"\r\n")

@@ -23,6 +23,8 @@ title "pool"
 "$build/bench/bench_pool"
 title "start and memory"
 python3 "$here/bench_startup.py"
+title "RabbitMQ and Redis"
+python3 "$here/bench_servers.py" "$build/bench/bench_servers"
 title "segmentation"
 if [ -x "$hotwords/bench_segment" ]; then
     "$hotwords/bench_segment" --data "$here/../examples/hotwords/data" --peer "$here/../examples/hotwords/bench_jieba.py"

@@ -309,8 +309,8 @@ static void widen_window(amqp_link *link, amqp_consumer *consumer)
         if (consumer->wanted > consumer->qos &&
             (is_noticeable(consumer->wanted, consumer->qos) || is_starved(link, consumer)))
             send_qos(link, consumer);
-    } else if (consumer->wanted >= 2 * consumer->qos ||
-               consumer->wanted * 2 <= consumer->qos || is_starved(link, consumer)) {
+    } else if (consumer->wanted >= 2 * consumer->qos || consumer->wanted * 2 <= consumer->qos ||
+               is_starved(link, consumer)) {
         send_cancels(link, consumer); /* and again with the new one when that is answered */
     }
 }
