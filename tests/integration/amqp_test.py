@@ -437,7 +437,7 @@ class DelayTest(PythonCase):
             "app.config_from_object('celeryconfig')\n"
             f"print(app.send_task('test.add', (20, 1), exchange=Exchange('celery_delayed_27', type='topic', passive=True),"
             f" routing_key='{bits}.movie.drama').id)")[0]
-        self.assertEqual(self.delayed(), 1)
+        support.wait_until(lambda: self.delayed() == 1, "one message that is delayed")  # it was sent unconfirmed
         self.assertEqual(self.result(task_id), "21")
         ours = self.call("test.add", 20, 2, options=["--countdown", "1.5", "--exchange", "cinema", "--routing-key", "movie.x",
                                                      "--queue", "movie"])
