@@ -8,11 +8,15 @@
  * change. */
 #include <assert.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "core/mem.h"
 #include "sqlite/engine_impl.h"
 
-#define MAX_BATCH 2000
+#define MAX_BATCH  2000
+#define LOOK_PAGES 64   /* of log between two looks at the disk */
+#define ROOM_SHARE 2    /* the log may be this part of the room that is left beside it */
+#define PAGE_BYTES 4096 /* of the database */
 
 static void append_op(cel__op_list *list, cel_engine_op *op)
 {
@@ -212,14 +216,29 @@ static bool run_batch(cel_engine *engine, const cel__op_list *batch)
     return ring_rung(engine);
 }
 
+/* Whether the log is long enough that there may soon be no room to copy it: on a small disk it could take all of that
+ * before it is ever copied, and then nothing could be written any more. The disk is asked now and then. */
+static bool is_short_of_room(cel_engine *engine, int pages)
+{
+    struct statvfs disk;
+    uint64_t room;
+
+    if (pages < engine->look_pages || statvfs(engine->path, &disk) != 0)
+        return false;
+    room = (uint64_t)disk.f_bavail * disk.f_frsize / PAGE_BYTES / ROOM_SHARE;
+    engine->look_pages = pages + LOOK_PAGES;
+    return room <= (uint64_t)pages;
+}
+
 /* Between two batches. A client leaves it to the workers, as long as they do it. */
 static void checkpoint(cel_engine *engine)
 {
     int pages = engine->conn.wal_pages;
 
-    if (pages < engine->poked_pages)
-        engine->poked_pages = 0;
-    if (pages >= CEL_CHECKPOINT_LIMIT) {
+    if (pages < engine->seen_pages) /* the log has begun anew */
+        engine->poked_pages = engine->look_pages = 0;
+    engine->seen_pages = pages;
+    if (pages >= CEL_CHECKPOINT_LIMIT || is_short_of_room(engine, pages)) {
         sqlite3_wal_checkpoint_v2(engine->conn.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
         engine->conn.wal_pages = 0;
     } else if (engine->checkpointer && pages - engine->poked_pages >= CEL_CHECKPOINT_PAGES) {

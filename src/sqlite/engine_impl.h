@@ -87,7 +87,9 @@ struct cel_engine {
     /* the engine's thread's (inline: the loop's) */
     cel__conn conn;
     cel__checkpointer *checkpointer; /* NULL: inline */
-    int poked_pages;                 /* the log's size when it was last asked for */
+    int seen_pages;                  /* the log's size at the last look, */
+    int poked_pages;                 /* when a checkpoint was last asked for, */
+    int look_pages;                  /* and when the room on the disk is to be looked at next */
     bool full;                       /* the last batch failed for want of room */
     uint64_t *rung;                  /* owned */
     size_t rung_count, rung_cap;
