@@ -12,8 +12,11 @@ void cel__window_note(cel_window *window, int64_t runtime_us)
 
     if (window->average_us == 0)
         window->average_us = us;
-    else if (us > window->average_us * 8)
+    else if (us > window->average_us * 8 && us >= CEL_WINDOW_ROUND_TRIP_US)
         window->average_us = us; /* a long one: stop hoarding at once, and forget it slowly */
+    else if (us > window->average_us * 4)
+        window->average_us +=
+            window->average_us / 5 + 1; /* one that was interrupted is no sign */
     else
         window->average_us += (us - window->average_us) / 16;
     if (window->average_us < 1)

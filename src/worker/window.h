@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CEL_WINDOW_ROUND_TRIP_US 2000 /* what the requests held ahead must bridge */
+#define CEL_WINDOW_ROUND_TRIP_US 10000 /* what the requests held ahead must bridge */
 #define CEL_WINDOW_AHEAD_MAX     1024
 
 typedef struct cel_window {
