@@ -2,7 +2,9 @@
  *
  * The window counts deliveries that are out, accepted or not; RabbitMQ counts what is not
  * acknowledged. So it is told window - accepted (the consumer's target), and what still comes
- * in excess is held back here, or put back at once when nothing more is wanted.
+ * in excess is held back here, or put back at once when nothing more is wanted. While accepted ones are settled within a few
+ * milliseconds, it is told the whole window: else that would be told anew all the time, which costs a quorum queue
+ * a new consumer each time.
  *
  * accept() is the acknowledgement itself: an accepted delivery does not come back. That an
  * acknowledgement has arrived is never confirmed in AMQP: ack's callback runs when it has been
@@ -22,7 +24,7 @@
 #include "core/id.h"
 #include "core/mem.h"
 
-#define MAX_NAME      255
+#define FLOW_MS       100
 #define BROADCAST_LEN 42 /* "bcast." and a UUID */
 
 /* ---- nodes ---- */
@@ -50,10 +52,35 @@ amqp_node *cel__amqp_pop(amqp_list *list)
     return node;
 }
 
+static void append(amqp_list *list, amqp_list *more)
+{
+    if (!more->first)
+        return;
+    if (list->first)
+        list->last->next = more->first;
+    else
+        list->first = more->first;
+    list->last = more->last;
+    *more = (amqp_list){NULL, NULL};
+}
+
+void cel__amqp_hand_over(amqp_broker *broker)
+{
+    if (!broker->link.gathered.first)
+        return;
+    pthread_mutex_lock(&broker->mutex);
+    bool first = !broker->events.first;
+    append(&broker->events, &broker->link.gathered);
+    pthread_mutex_unlock(&broker->mutex);
+    if (first)
+        uv_async_send(&broker->async);
+}
+
 void cel__amqp_event(amqp_broker *broker, amqp_node *node, amqp_kind kind, void *owner)
 {
     pthread_mutex_lock(&broker->mutex);
     bool first = !broker->events.first;
+    append(&broker->events, &broker->link.gathered);
     cel__amqp_push(&broker->events, node, kind, owner);
     pthread_mutex_unlock(&broker->mutex);
     if (first)
@@ -72,6 +99,13 @@ static void wake(amqp_broker *broker)
     }
 }
 
+/* For what may go with the rest: at the latest when the link has rested. The mutex is held. */
+static void nudge(amqp_broker *broker)
+{
+    if (!broker->resting)
+        wake(broker);
+}
+
 static void command(amqp_broker *broker, amqp_node *node, amqp_kind kind, void *owner)
 {
     pthread_mutex_lock(&broker->mutex);
@@ -81,17 +115,43 @@ static void command(amqp_broker *broker, amqp_node *node, amqp_kind kind, void *
 }
 
 /* The mutex is held. */
-static void update_target(amqp_consumer *consumer)
+static void count_settled(amqp_consumer *consumer)
+{
+    int64_t now = cel__clock_mono_ms(consumer->broker->clock);
+
+    if (now - consumer->slot_ms >= FLOW_MS) {
+        consumer->last_count = now - consumer->slot_ms < 2 * FLOW_MS ? consumer->slot_count : 0;
+        consumer->slot_count = 0;
+        consumer->slot_ms = now;
+    }
+    consumer->slot_count++;
+}
+
+/* What was accepted takes its share of the window, unless it is done with so soon, in half a slot of time, that the window would only
+ * flutter. */
+size_t cel__amqp_target(const amqp_consumer *consumer, bool *flows)
 {
     size_t window = consumer->cancelled ? 0 : consumer->options.window;
-    size_t target = window > consumer->accepted ? window - consumer->accepted : 0;
+    size_t settled = consumer->last_count > consumer->slot_count ? consumer->last_count
+                                                                 : consumer->slot_count;
+    int64_t age = cel__clock_mono_ms(consumer->broker->clock) - consumer->slot_ms;
 
-    if (target > UINT16_MAX)
-        target = UINT16_MAX;
+    *flows = consumer->accepted > 0 && settled >= 2 * consumer->accepted && age < 2 * FLOW_MS;
+    size_t taken = *flows ? 0 : consumer->accepted;
+    size_t target = window > taken ? window - taken : 0;
+    return target < UINT16_MAX ? target : UINT16_MAX;
+}
+
+/* The mutex is held. */
+static void update_target(amqp_consumer *consumer)
+{
+    bool flows;
+    size_t target = cel__amqp_target(consumer, &flows);
+
     if (target == consumer->target)
         return;
     consumer->target = target;
-    wake(consumer->broker);
+    nudge(consumer->broker);
 }
 
 /* ---- settling ---- */
@@ -109,11 +169,12 @@ static void settle(amqp_delivery *delivery, amqp_verdict verdict, cel_broker_cb 
         delivery->out = false;
         consumer->out--;
         consumer->accepted -= delivery->accepted;
+        count_settled(consumer);
         update_target(consumer);
     }
     delivery->verdict = verdict;
     cel__amqp_push(&broker->commands, &delivery->node, AMQP_SETTLE, delivery);
-    wake(broker);
+    nudge(broker);
     pthread_mutex_unlock(&broker->mutex);
     if (consumer->held_back) /* there is room for one more: on a later turn */
         uv_async_send(&broker->async);
@@ -136,7 +197,7 @@ static cel_code amqp_accept(cel_delivery *base, cel_error *err)
         delivery->consumer->accepted++;
         update_target(delivery->consumer);
         cel__amqp_push(&broker->commands, &delivery->accept, AMQP_ACCEPT, delivery);
-        wake(broker);
+        nudge(broker);
     }
     pthread_mutex_unlock(&broker->mutex);
     return code;
@@ -252,23 +313,6 @@ static void serve_held_back(amqp_broker *broker)
     }
 }
 
-static cel_code check_name(cel_view name, const char *what, cel_error *err)
-{
-    if (name.len > MAX_NAME || (name.len > 0 && memchr(name.ptr, '\0', name.len)))
-        return cel_error_set(err, CEL_EINVAL,
-                             "%s '%.*s': the name is longer than 255 bytes or holds a NUL",
-                             what, name.len < 40 ? (int)name.len : 40, name.ptr);
-    return CEL_OK;
-}
-
-static cel_code check_queue(cel_view name, cel_error *err)
-{
-    if (!name.ptr || name.len == 0)
-        return cel_error_set(err, CEL_EINVAL,
-                             "a message without a routing key has no queue to go to");
-    return check_name(name, "queue", err);
-}
-
 /* As Celery's Broadcast: each consumer has a queue of its own. */
 static cel_view name_wire(amqp_consumer *consumer, cel_view queue, char **at)
 {
@@ -298,7 +342,7 @@ copy_queues(amqp_consumer *consumer, const cel_consumer_options *options, cel_er
     size_t bytes = 1;
 
     for (size_t i = 0; i < options->queue_count; i++) {
-        cel_code code = check_queue(options->queues[i], err);
+        cel_code code = cel__amqp_check_queue(options->queues[i], err);
         if (code != CEL_OK)
             return code;
         bytes += options->queues[i].len + BROADCAST_LEN;
@@ -362,8 +406,8 @@ static void stop_consumer(amqp_consumer *consumer)
         settle(take_held_back(consumer), AMQP_REQUEUED, NULL, NULL);
     DL_DELETE(broker->consumers, consumer);
     DL_APPEND(broker->leaving, consumer);
-    consumer->cancelled = true;
     pthread_mutex_lock(&broker->mutex);
+    consumer->cancelled = true;
     update_target(consumer);
     pthread_mutex_unlock(&broker->mutex);
 }
@@ -429,93 +473,6 @@ static void tell_state(amqp_broker *broker, amqp_news *news)
 
 /* ---- publishing ---- */
 
-#define VIEW_COUNT 10
-
-static void views_of(cel_view *views[VIEW_COUNT], cel_message *message)
-{
-    views[0] = &message->exchange;
-    views[1] = &message->routing_key;
-    views[2] = &message->content_type;
-    views[3] = &message->content_encoding;
-    views[4] = &message->correlation_id;
-    views[5] = &message->reply_to;
-    views[6] = &message->expiration;
-    views[7] = &message->headers;
-    views[8] = &message->body;
-    views[9] = &message->task;
-}
-
-static cel_code check_message(const cel_message *message, cel_error *err)
-{
-    cel_code code = message->exchange.len == 0
-                        ? check_queue(message->routing_key, err)
-                        : check_name(message->routing_key, "routing key", err);
-    const struct {
-        const char *what;
-        cel_view text;
-    } shorts[] = {
-        {"exchange", message->exchange},
-        {"content type", message->content_type},
-        {"content encoding", message->content_encoding},
-        {"correlation id", message->correlation_id},
-        {"reply_to", message->reply_to},
-        {"expiration", message->expiration},
-    };
-
-    for (size_t i = 0; code == CEL_OK && i < sizeof shorts / sizeof *shorts; i++)
-        code = check_name(shorts[i].text, shorts[i].what, err);
-    return code;
-}
-
-static void copy_message(cel_message *copy, const cel_message *message, char **at)
-{
-    cel_view *views[VIEW_COUNT];
-
-    *copy = *message;
-    views_of(views, copy);
-    for (size_t i = 0; i < VIEW_COUNT; i++) {
-        if (!views[i]->ptr)
-            continue;
-        if (views[i]->len > 0)
-            memcpy(*at, views[i]->ptr, views[i]->len);
-        views[i]->ptr = *at;
-        *at += views[i]->len;
-    }
-}
-
-static cel_code
-copy_batch(amqp_batch **out, const cel_message *messages, size_t count, cel_error *err)
-{
-    size_t bytes = 1;
-    cel_view *views[VIEW_COUNT];
-
-    for (size_t i = 0; i < count; i++) {
-        cel_message message = messages[i];
-        cel_code code = check_message(&message, err);
-        if (code != CEL_OK)
-            return code;
-        views_of(views, &message);
-        for (size_t v = 0; v < VIEW_COUNT; v++)
-            bytes += views[v]->len;
-    }
-    amqp_batch *batch = cel__malloc(sizeof *batch + bytes);
-    cel_message *copies = cel__calloc(count, sizeof *copies);
-    unsigned char *answered = cel__calloc(count, 1);
-    if (!batch || !copies || !answered) {
-        cel__free(batch);
-        cel__free(copies);
-        cel__free(answered);
-        return cel_error_set(err, CEL_ENOMEM, "no memory for %zu messages", count);
-    }
-    *batch =
-        (amqp_batch){.messages = copies, .answered = answered, .count = count, .left = count};
-    char *at = batch->bytes;
-    for (size_t i = 0; i < count; i++)
-        copy_message(&copies[i], &messages[i], &at);
-    *out = batch;
-    return CEL_OK;
-}
-
 static cel_code amqp_publish(cel_broker *base,
                              const cel_message *messages,
                              size_t count,
@@ -527,22 +484,13 @@ static cel_code amqp_publish(cel_broker *base,
 
     if (count == 0)
         return cel_error_set(err, CEL_EINVAL, "nothing to publish");
-    cel_code code = copy_batch(&batch, messages, count, err);
+    cel_code code = cel__amqp_copy_batch(&batch, messages, count, err);
     if (code != CEL_OK)
         return code;
     batch->cb = cb;
     batch->user = user;
     command((amqp_broker *)base, &batch->node, AMQP_PUBLISH, batch);
     return CEL_OK;
-}
-
-static void tell_batch(amqp_batch *batch)
-{
-    if (batch->cb)
-        batch->cb(batch->user, batch->err.code, batch->err.code == CEL_OK ? NULL : &batch->err);
-    cel__free(batch->messages);
-    cel__free(batch->answered);
-    cel__free(batch);
 }
 
 /* ---- postponing ---- */
@@ -584,7 +532,7 @@ amqp_postpone(cel_delivery *base, int64_t eta_ms, cel_broker_cb cb, void *user, 
     message.eta_ms = eta_ms;
     delivery->cb = cb;
     delivery->user = user;
-    cel_code code = copy_batch(&batch, &message, 1, err);
+    cel_code code = cel__amqp_copy_batch(&batch, &message, 1, err);
     if (code != CEL_OK)
         return code;
     batch->delay_only = true;
@@ -598,7 +546,7 @@ amqp_postpone(cel_delivery *base, int64_t eta_ms, cel_broker_cb cb, void *user, 
 
 static cel_code new_question(amqp_question **out, cel_view name, cel_error *err)
 {
-    cel_code code = check_queue(name, err);
+    cel_code code = cel__amqp_check_queue(name, err);
 
     if (code != CEL_OK)
         return code;
@@ -710,7 +658,7 @@ static void cancel_commands(amqp_broker *broker)
         } else if (node->kind == AMQP_PUBLISH) {
             cel_error_set(&((amqp_batch *)node->owner)->err, CEL_ECANCELED,
                           "the broker was closed");
-            tell_batch(node->owner);
+            cel__amqp_tell_batch(node->owner);
         } else if (node->kind == AMQP_ASK) {
             cel_error_set(&((amqp_question *)node->owner)->err, CEL_ECANCELED,
                           "the broker was closed");
@@ -743,7 +691,7 @@ static void tell(amqp_broker *broker, amqp_node *node)
 
     switch (node->kind) {
     case AMQP_PUBLISH:
-        tell_batch(node->owner);
+        cel__amqp_tell_batch(node->owner);
         break;
     case AMQP_SETTLE:
         tell_settled(node->owner);

@@ -127,9 +127,11 @@ struct amqp_consumer {
     char *names;
     /* loop */
     struct amqp_consumer *prev, *next;
-    amqp_delivery *held_back; /* came when the window was full */
-    size_t out, accepted;
-    size_t live; /* deliveries that point here */
+    amqp_delivery *held_back;      /* came when the window was full */
+    size_t out, accepted;          /* the loop's to write, under the mutex, as are: */
+    int64_t slot_ms;               /* when the present slot of time began */
+    size_t slot_count, last_count; /* how many were settled in it, and in the one before */
+    size_t live;                   /* deliveries that point here */
     bool cancelled;
     bool link_done; /* the link knows it no more */
     void (*done)(void *user);
@@ -140,19 +142,22 @@ struct amqp_consumer {
     /* link */
     struct amqp_consumer *link_prev, *link_next;
     amqp_delivery *unsettled; /* by tag */
+    size_t unsettled_count;
     amqp_delivery *marked;
     uint16_t channel;    /* its number, whether open or not */
     bool open;           /* the channel */
     unsigned generation; /* in the consumer tags */
     size_t wanted;       /* the target of this turn */
+    bool flows;          /* to be looked at again, as it holds for a moment */
     size_t qos;          /* what RabbitMQ was told */
-    int64_t quiet_ms;    /* when to tell it of a little more if nothing comes till then; 0: no need */
-    bool active;         /* consuming on this connection */
-    bool per_consumer;   /* qos counts each queue by itself */
-    bool stopping;       /* to be told stopped when the cancels are answered */
-    bool stopped;        /* that was told */
-    size_t cancels;      /* not answered yet */
-    int64_t retry_ms;    /* when to try again what was refused; 0: at once */
+    int64_t
+        quiet_ms; /* when to tell it of a little more if nothing comes till then; 0: no need */
+    bool active;  /* consuming on this connection */
+    bool per_consumer; /* qos counts each queue by itself */
+    bool stopping;     /* to be told stopped when the cancels are answered */
+    bool stopped;      /* that was told */
+    size_t cancels;    /* not answered yet */
+    int64_t retry_ms;  /* when to try again what was refused; 0: at once */
     unsigned refusals;
 };
 
@@ -201,6 +206,9 @@ struct amqp_link {
     bool closing;
     int64_t closing_until_ms;
     unsigned random;
+    amqp_list gathered;     /* deliveries of this turn, not handed to the loop yet */
+    size_t came;            /* how many */
+    uint64_t rest_until_ns; /* 0: it does not rest */
 };
 
 struct amqp_broker {
@@ -232,7 +240,8 @@ struct amqp_broker {
     bool opened;     /* the first attempt to connect has ended */
     cel_error first; /* how */
     int wake_fd;
-    bool woken; /* wake_fd has been written */
+    bool woken;   /* wake_fd has been written */
+    bool resting; /* the link looks at the commands soon, of itself */
     amqp_node close_node;
     pthread_t thread;
     amqp_link link;
@@ -243,6 +252,23 @@ void cel__amqp_push(amqp_list *list, amqp_node *node, amqp_kind kind, void *owne
 amqp_node *cel__amqp_pop(amqp_list *list);
 /* Hands an event to the loop. */
 void cel__amqp_event(amqp_broker *broker, amqp_node *node, amqp_kind kind, void *owner);
+/* Hands over what was gathered. Link. */
+void cel__amqp_hand_over(amqp_broker *broker);
+
+/* How many RabbitMQ may have out unacknowledged, now; *flows: accepted ones do not count for that, for a moment. The mutex is held. */
+size_t cel__amqp_target(const amqp_consumer *consumer, bool *flows);
+
+/* ---- amqp_batch.c: any thread ---- */
+/* CEL_EINVAL for what AMQP cannot carry as a name. */
+cel_code cel__amqp_check_name(cel_view name, const char *what, cel_error *err);
+cel_code cel__amqp_check_queue(cel_view name, cel_error *err);
+/* The messages with all that they point to; CEL_EINVAL for one that AMQP cannot carry. */
+cel_code cel__amqp_copy_batch(amqp_batch **out,
+                              const cel_message *messages,
+                              size_t count,
+                              cel_error *err);
+/* Calls its cb, and frees it. */
+void cel__amqp_tell_batch(amqp_batch *batch);
 
 /* ---- amqp_conn.c: link ---- */
 /* Tries the servers once, from the one in use on. CEL_ECONN, or CEL_ECONFIG where the server

@@ -19,7 +19,12 @@
  * (but not of a reply queue, which would be gone with its consumer).
  *
  * Acknowledgements: those at the front of the channel's unsettled deliveries go out as one with
- * multiple=true, others one by one. */
+ * multiple=true, others one by one.
+ *
+ * Where deliveries come in a stream, the link rests for REST_NS after each turn: it leaves its socket alone, and neither acknowledgements
+ * nor windows wake it. Then all that has come is read, and all that is to be acknowledged is sent, at once. To be woken for
+ * each costs link, loop, pool, store and server (most of all a quorum queue, by an entry in its log for each acknowledgement) several times
+ * as much as the message itself. What is published does not wait for that. */
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
@@ -41,6 +46,10 @@
 #define IDLE_MS          5000 /* how often heartbeats are looked at */
 #define REFUSED_MS       1000
 #define QUIET_MS         2
+#define FLOWING_MS       200 /* then whether it still flows is looked at */
+#define REST_NS          2000000
+#define REST_MIN         4 /* deliveries in a turn: they come in a stream */
+#define REST_SHARE       2 /* the part of its window that the server must have left */
 
 static int64_t now_ms(const amqp_link *link)
 {
@@ -80,6 +89,13 @@ amqp_consumer *cel__amqp_consumer_of(amqp_link *link, uint16_t channel)
     return NULL;
 }
 
+static void unlink_delivery(amqp_delivery *delivery)
+{
+    DL_DELETE2(delivery->consumer->unsettled, delivery, tag_prev, tag_next);
+    delivery->consumer->unsettled_count--;
+    delivery->linked = false;
+}
+
 static void set_epoch(amqp_consumer *consumer, uint64_t epoch)
 {
     pthread_mutex_lock(&consumer->broker->mutex);
@@ -92,11 +108,8 @@ static void forget_channel(amqp_link *link, amqp_consumer *consumer)
 {
     link->incoming[consumer->channel].busy = false;
     set_epoch(consumer, 0);
-    while (consumer->unsettled) {
-        amqp_delivery *delivery = consumer->unsettled;
-        DL_DELETE2(consumer->unsettled, delivery, tag_prev, tag_next);
-        delivery->linked = false;
-    }
+    while (consumer->unsettled)
+        unlink_delivery(consumer->unsettled);
     consumer->marked = NULL;
     consumer->open = consumer->active = false;
     consumer->qos = consumer->cancels = 0;
@@ -379,8 +392,7 @@ static void take_settle(amqp_delivery *delivery)
 
 static void was_sent(amqp_delivery *delivery)
 {
-    DL_DELETE2(delivery->consumer->unsettled, delivery, tag_prev, tag_next);
-    delivery->linked = false;
+    unlink_delivery(delivery);
     delivery->sent = true;
 }
 
@@ -432,10 +444,8 @@ static void tell_settled(amqp_link *link, amqp_list *settled)
         amqp_delivery *delivery = node->owner;
         if (delivery->code == CEL_OK && !delivery->sent)
             delivery->code = CEL_ESTALE;
-        if (delivery->linked) {
-            DL_DELETE2(delivery->consumer->unsettled, delivery, tag_prev, tag_next);
-            delivery->linked = false;
-        }
+        if (delivery->linked)
+            unlink_delivery(delivery);
         cel__amqp_event(link->broker, node, AMQP_SETTLE, delivery);
     }
 }
@@ -514,15 +524,18 @@ static void take_commands(amqp_link *link, amqp_list *commands)
     uint64_t ignored;
 
     pthread_mutex_lock(&broker->mutex);
+    broker->resting = false;
     if (broker->woken && read(broker->wake_fd, &ignored, sizeof ignored) > 0)
         broker->woken = false;
     *commands = broker->commands;
     broker->commands = (amqp_list){NULL, NULL};
     DL_FOREACH2(link->consumers, consumer, link_next)
-    consumer->wanted = consumer->target;
+    consumer->wanted = cel__amqp_target(consumer, &consumer->flows);
     for (amqp_node *node = commands->first; node; node = node->next) {
-        if (node->kind == AMQP_CONSUME)
-            ((amqp_consumer *)node->owner)->wanted = ((amqp_consumer *)node->owner)->target;
+        if (node->kind != AMQP_CONSUME)
+            continue;
+        consumer = node->owner;
+        consumer->wanted = cel__amqp_target(consumer, &consumer->flows);
     }
     pthread_mutex_unlock(&broker->mutex);
 }
@@ -620,6 +633,29 @@ static void reconnect(amqp_link *link)
     tell_state(link, NULL, CEL_OK, NULL);
 }
 
+/* See above. Not where the server could run out of room to send meanwhile. */
+static void rest(amqp_link *link)
+{
+    const amqp_consumer *consumer;
+    size_t came = link->came;
+
+    link->came = 0;
+    link->rest_until_ns = 0;
+    if (came < REST_MIN || link->broken)
+        return;
+    DL_FOREACH2(link->consumers, consumer, link_next)
+    {
+        if (consumer->stopping || consumer->unsettled_count * REST_SHARE > consumer->wanted)
+            return;
+    }
+    link->rest_until_ns = uv_hrtime() + REST_NS;
+}
+
+static bool is_resting(const amqp_link *link)
+{
+    return link->rest_until_ns > 0 && uv_hrtime() < link->rest_until_ns;
+}
+
 static int wait_time(amqp_link *link, bool more)
 {
     int64_t now = now_ms(link), until = now + IDLE_MS;
@@ -636,6 +672,8 @@ static int wait_time(amqp_link *link, bool more)
         if (link->conn && !consumer->active && consumer->retry_ms > 0 &&
             consumer->retry_ms < until)
             until = consumer->retry_ms;
+        if (consumer->flows && now + FLOWING_MS < until)
+            until = now + FLOWING_MS;
         if (link->conn && consumer->active && consumer->quiet_ms > 0 &&
             consumer->quiet_ms < until)
             until = consumer->quiet_ms;
@@ -643,14 +681,30 @@ static int wait_time(amqp_link *link, bool more)
     return until > now ? (int)(until - now) : 0;
 }
 
+static int64_t rest_left_ns(amqp_link *link)
+{
+    uint64_t now = uv_hrtime();
+
+    pthread_mutex_lock(&link->broker->mutex);
+    link->broker->resting = true;
+    pthread_mutex_unlock(&link->broker->mutex);
+    return now < link->rest_until_ns ? (int64_t)(link->rest_until_ns - now) : 0;
+}
+
 static void wait_for_something(amqp_link *link, bool more)
 {
     struct pollfd fds[2] = {{.fd = link->broker->wake_fd, .events = POLLIN},
                             {.fd = -1, .events = POLLIN}};
+    int64_t ns = 1000000LL * wait_time(link, more);
 
-    if (link->conn)
+    if (ns > 0 && is_resting(link)) {
+        int64_t left = rest_left_ns(link);
+        ns = left < ns ? left : ns;
+    } else if (link->conn) {
         fds[1].fd = amqp_get_sockfd(link->conn);
-    while (poll(fds, 2, wait_time(link, more)) < 0 && errno == EINTR) {
+    }
+    struct timespec time = {ns / 1000000000, ns % 1000000000};
+    while (ppoll(fds, 2, &time, NULL) < 0 && errno == EINTR) {
     }
 }
 
@@ -672,8 +726,12 @@ static void turn(amqp_link *link)
     if (is_up(link))
         more = cel__amqp_send_waiting(link);
     link->again = false;
-    if (is_up(link) && cel__amqp_receive(link))
-        more = true;
+    if (is_up(link) && !is_resting(link)) {
+        if (cel__amqp_receive(link))
+            more = true;
+        cel__amqp_hand_over(link->broker);
+        rest(link);
+    }
     more = more || link->again;
     if (link->conn && link->broken)
         lost(link);

@@ -215,7 +215,9 @@ static void finish_message(amqp_link *link, amqp_incoming *incoming)
     delivery->linked = true;
     incoming->consumer->quiet_ms = 0;
     DL_APPEND2(incoming->consumer->unsettled, delivery, tag_prev, tag_next);
-    cel__amqp_event(link->broker, &delivery->node, AMQP_DELIVER, delivery);
+    incoming->consumer->unsettled_count++;
+    link->came++;
+    cel__amqp_push(&link->gathered, &delivery->node, AMQP_DELIVER, delivery);
 }
 
 static void take_header(amqp_link *link, amqp_incoming *incoming, const amqp_frame_t *frame)
