@@ -2,8 +2,11 @@
  *
  * The loop hands requests over through one queue that all threads take from, so nothing waits
  * behind a long request while another thread is free; what the queue holds beyond the free
- * threads is short, and can be taken back. Threads post *notes* (started, frame, outcome, the
- * end of the thread) to a list that the loop empties when a uv_async wakes it. Everything
+ * threads is short, and can be taken back. It does so once per turn, by an idle handle that is active
+ * only then, and wakes no more threads than are waiting. Threads post *notes* (started, frame, outcome, the
+ * end of the thread) to a list that the loop empties when a uv_async wakes it. A thread that has its next request already does
+ * not wake it for each outcome of a short one, but for WITHHELD_MAX of them, or after WITHHELD_NS, or before it begins one that is not short;
+ * and the loop looks of itself while requests are queued, should a short one turn out to be long. Everything
  * shared is under one mutex; a request's cancel token is an atomic in its *run*, which lives
  * from submit() until the end.
  *
@@ -21,6 +24,10 @@
 
 #define DEFAULT_AHEAD      32u
 #define MAX_START_FAILURES 10u
+#define WITHHELD_MAX       32
+#define WITHHELD_NS        200000
+#define LOOK_MS            3 /* doubled while nothing is found, up to: */
+#define LOOK_MAX_MS        100
 
 /* request->state; the loop's */
 enum {
@@ -78,12 +85,17 @@ struct threads {
     uv_async_t async;
     uv_timer_t limits;
     uv_timer_t retry;
+    uv_timer_t look;
+    uv_idle_t turn;
     pthread_mutex_t mutex;
     pthread_cond_t work;    /* a request was queued, or the number of threads falls */
     pthread_cond_t replies; /* a reply came, or the pool closes */
     struct run *queue;      /* mutex */
     size_t queue_len;       /* mutex */
+    size_t idle;            /* mutex: threads that wait for `work` */
     struct note *notes;     /* mutex */
+    size_t withheld;        /* mutex: how many of them the loop was not woken for */
+    uint64_t withheld_ns;   /* mutex: when the first of those came */
     size_t target;          /* mutex: threads wanted */
     size_t live;            /* mutex: threads that have not decided to end */
     bool closing;           /* mutex for reading off the loop */
@@ -96,6 +108,9 @@ struct threads {
     cel_pool_request *waiting, *returning;
     size_t waiting_count, outstanding, in_hand; /* in_hand: handed over and not ended */
     struct run *runs;
+    struct run *handed; /* of the present turn; not in the queue yet */
+    size_t handed_count;
+    uint64_t look_ms;
     bool draining, broken, freeing, room_due;
     size_t handles;
     void (*stopped)(void *user);
@@ -113,10 +128,29 @@ struct thread_call {
 
 /* ---- on the threads ---- */
 
+static void tell(struct threads *pool)
+{
+    pool->withheld = 0;
+    uv_async_send(&pool->async);
+}
+
 static void post_locked(struct threads *pool, struct note *note)
 {
     DL_APPEND(pool->notes, note);
-    uv_async_send(&pool->async);
+    tell(pool);
+}
+
+/* The outcome of a short request, by a thread that looks for its next one now. */
+static void post_short(struct threads *pool, struct note *note)
+{
+    uint64_t now = uv_hrtime();
+
+    DL_APPEND(pool->notes, note);
+    if (pool->withheld++ == 0)
+        pool->withheld_ns = now;
+    if (!pool->queue || !pool->queue->request->is_short || pool->withheld >= WITHHELD_MAX ||
+        now - pool->withheld_ns >= WITHHELD_NS)
+        tell(pool);
 }
 
 static void post(struct threads *pool, struct note *note)
@@ -194,7 +228,6 @@ static void execute(struct thread *thread, struct run *run)
         post(pool, &run->note_started);
     pool->opts.host.run(pool->opts.host.user, &call.base, request->frame,
                         &run->note_outcome.bytes);
-    post(pool, &run->note_outcome);
 }
 
 static bool start_thread(struct thread *thread)
@@ -220,17 +253,26 @@ static void *thread_main(void *arg)
     pthread_mutex_lock(&pool->mutex);
     while (started) {
         struct run *run;
+        bool is_short;
 
-        while (!pool->queue && pool->live <= pool->target && !pool->closing)
+        while (!pool->queue && pool->live <= pool->target && !pool->closing) {
+            pool->idle++;
             pthread_cond_wait(&pool->work, &pool->mutex);
+            pool->idle--;
+        }
         if (!pool->queue || pool->live > pool->target || pool->closing)
             break;
         run = pool->queue;
         DL_DELETE(pool->queue, run);
         pool->queue_len--;
+        is_short = run->request->is_short;
         pthread_mutex_unlock(&pool->mutex);
         execute(thread, run);
         pthread_mutex_lock(&pool->mutex);
+        if (is_short)
+            post_short(pool, &run->note_outcome);
+        else
+            post_locked(pool, &run->note_outcome);
     }
     pool->live--;
     post_locked(pool, &thread->note_end);
@@ -337,6 +379,9 @@ static void on_limits(uv_timer_t *timer)
         uv_timer_start(timer, on_limits, (uint64_t)(next - now), 0);
 }
 
+static void on_turn(uv_idle_t *turn);
+static void on_look(uv_timer_t *look);
+
 static void hand_over(struct threads *pool, cel_pool_request *request)
 {
     struct run *run = request->priv;
@@ -345,11 +390,34 @@ static void hand_over(struct threads *pool, cel_pool_request *request)
     request->state = THREADS_QUEUED;
     DL_APPEND2(pool->runs, run, all_prev, all_next);
     pool->in_hand++;
+    DL_APPEND(pool->handed, run);
+    pool->handed_count++;
+    uv_idle_start(&pool->turn, on_turn);
+}
+
+/* Puts what was handed over into the queue, at once. */
+static void fill_queue(struct threads *pool)
+{
+    if (!pool->handed)
+        return;
     pthread_mutex_lock(&pool->mutex);
-    DL_APPEND(pool->queue, run);
-    pool->queue_len++;
-    pthread_cond_signal(&pool->work);
+    DL_CONCAT(pool->queue, pool->handed);
+    pool->queue_len += pool->handed_count;
+    for (size_t n = pool->idle; n > 0 && pool->handed_count > 0; n--, pool->handed_count--)
+        pthread_cond_signal(&pool->work);
     pthread_mutex_unlock(&pool->mutex);
+    pool->handed = NULL;
+    pool->handed_count = 0;
+    if (!uv_is_active((uv_handle_t *)&pool->look)) {
+        pool->look_ms = LOOK_MS;
+        uv_timer_start(&pool->look, on_look, LOOK_MS, 0);
+    }
+}
+
+static void on_turn(uv_idle_t *turn)
+{
+    uv_idle_stop(turn);
+    fill_queue(turn->data);
 }
 
 /* How many requests may be handed over: short ones may wait in the queue. */
@@ -380,6 +448,7 @@ static void take_back(struct threads *pool, bool for_good)
     struct run *list, *run;
     cel_pool_request *request;
 
+    fill_queue(pool);
     pthread_mutex_lock(&pool->mutex);
     list = pool->queue;
     pool->queue = NULL;
@@ -551,6 +620,8 @@ static void stop_if_done(struct threads *pool)
     pool->freeing = true;
     uv_close((uv_handle_t *)&pool->async, on_handle_closed);
     uv_close((uv_handle_t *)&pool->limits, on_handle_closed);
+    uv_close((uv_handle_t *)&pool->look, on_handle_closed);
+    uv_close((uv_handle_t *)&pool->turn, on_handle_closed);
     uv_close((uv_handle_t *)&pool->retry, on_handle_closed);
 }
 
@@ -571,6 +642,7 @@ static void on_async(uv_async_t *async)
     pthread_mutex_lock(&pool->mutex);
     list = pool->notes;
     pool->notes = NULL;
+    pool->withheld = 0;
     pthread_mutex_unlock(&pool->mutex);
     while (list) {
         struct note *note = list;
@@ -585,7 +657,27 @@ static void on_async(uv_async_t *async)
         if (room(&pool->base) > 0)
             pool->opts.callbacks.on_room(pool->opts.callbacks.user, credit(pool, false));
     }
+    fill_queue(pool);
     stop_if_done(pool);
+}
+
+/* A thread may have withheld outcomes for a next request that takes long. */
+static void on_look(uv_timer_t *look)
+{
+    struct threads *pool = look->data;
+    bool found, more;
+
+    pthread_mutex_lock(&pool->mutex);
+    found = pool->notes != NULL;
+    more = pool->queue != NULL;
+    pthread_mutex_unlock(&pool->mutex);
+    if (found)
+        on_async(&pool->async);
+    pool->look_ms = found ? LOOK_MS : pool->look_ms * 2;
+    if (pool->look_ms > LOOK_MAX_MS)
+        pool->look_ms = LOOK_MAX_MS;
+    if (more && !pool->freeing)
+        uv_timer_start(look, on_look, pool->look_ms, 0);
 }
 
 static void submit(cel_pool *base, cel_pool_request *request)
@@ -739,8 +831,11 @@ static cel_code open_pool(cel_pool **out, const cel_pool_options *options, cel_e
     }
     uv_timer_init(options->loop, &pool->limits);
     uv_timer_init(options->loop, &pool->retry);
-    pool->async.data = pool->limits.data = pool->retry.data = pool;
-    pool->handles = 3;
+    uv_timer_init(options->loop, &pool->look);
+    uv_idle_init(options->loop, &pool->turn);
+    pool->async.data = pool->limits.data = pool->retry.data = pool->look.data =
+        pool->turn.data = pool;
+    pool->handles = 5;
     on_retry(&pool->retry);
     *out = &pool->base;
     return CEL_OK;
