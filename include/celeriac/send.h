@@ -32,6 +32,8 @@ typedef struct cel_send_options {
     int64_t timeout_ms;        /* how long to wait for the broker's acceptance; 0: 10,000 and one for each
                                 * ten messages; negative: for ever */
     const char *serializer;    /* "json", "yaml", "msgpack" or "auth"; default: task_serializer */
+    const char *argsrepr;      /* what logs and events show instead of the arguments, where these are nobody's business; */
+    const char *kwargsrepr;    /* default: Python's repr() of them */
 } cel_send_options;
 
 #define CEL_SEND_OPTIONS(...) (&(cel_send_options){.size = sizeof(cel_send_options), __VA_ARGS__})

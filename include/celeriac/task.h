@@ -33,6 +33,18 @@ typedef struct cel_request cel_request;
  * several threads at once. */
 typedef json_t *(*cel_task_fn)(cel_request *req);
 
+/* How an attempt has ended, for hooks. Views that live during the hook. */
+typedef struct cel_task_end {
+    const char *state;           /* "SUCCESS", "FAILURE", "RETRY", "IGNORED" or "REJECTED"; before the run "STARTED" */
+    const json_t *result;        /* SUCCESS: the value, borrowed; else NULL */
+    const char *exc_type;        /* FAILURE, REJECTED, and RETRY with a reason: the class, "ValueError"; else NULL */
+    const char *exc_message;     /* as Python's str(); NULL where exc_type is */
+    int64_t retry_ms;            /* RETRY: how long until the next attempt */
+} cel_task_end;
+
+/* Called around a task's function, in its process and on its thread, within its limits. */
+typedef void (*cel_task_hook)(cel_request *req, const cel_task_end *end);
+
 /* Zero means the default: the setting of the same name, where there is one. */
 typedef struct cel_task_options {
     size_t size;                 /* sizeof(cel_task_options) */
@@ -49,6 +61,27 @@ typedef struct cel_task_options {
     const char *queue;           /* where to send it if nothing else says so */
     const char *throws;          /* comma-separated exception types that are expected: logged at INFO without a traceback */
     void *user;                  /* for cel_request_user(); borrowed */
+    const char *autoretry_for;   /* comma-separated exception types after which the task is retried, as by cel_retry(); a class of Python's
+                                  * stands for all that descend from it: "OSError, game.errors.Busy", or "Exception" for all */
+    const char *dont_autoretry_for; /* likewise: those after which it is not, in spite of autoretry_for */
+    int64_t retry_backoff_ms;    /* retries without a countdown of their own wait this long, then twice, four times ... as long; 0:
+                                  * default_retry_delay_ms each time */
+    int64_t retry_backoff_max_ms; /* and no longer than this; 0: 600,000 */
+    int retry_jitter;            /* 1, 0: a random part of that; -1: exactly that */
+    int acks_on_failure_or_timeout; /* -1: the message of a late-acked task that failed is rejected, that of one that was killed by its limit
+                                  * put back; 1: both are acknowledged; 0: the settings */
+    int priority;                /* of messages without one of their own, 0 to 255 */
+    int64_t expires_ms;          /* of messages without an expiry of their own */
+    const char *exchange, *routing_key; /* where to send it, instead of `queue` */
+    const char *serializer, *compression; /* as in cel_send_options */
+    const char *sensitive;       /* comma-separated arguments that logs, events and stored results show as '***': names, positions from 0, or
+                                  * "*" for all. Where the task is sent from a program that has not loaded it: see
+                                  * cel_send_options.argsrepr */
+    cel_task_hook before_start;  /* may cel_raise() and its like: then the function is not called */
+    cel_task_hook on_success;    /* these know how it ends and change nothing: what they raise is ignored. They run before the result is */
+    cel_task_hook on_failure;    /* stored. None is called for a task whose process dies or is killed. */
+    cel_task_hook on_retry;
+    cel_task_hook after_return;  /* last, after each of the others and after ignore and reject */
 } cel_task_options;
 
 /* Registers a task under `name`; a name registered before is replaced. `options` may be NULL; copied. CEL_EINVAL if the name is empty or an
@@ -110,6 +143,18 @@ CEL_API const json_t *cel_request_args(cel_request *req);   /* array */
 CEL_API const json_t *cel_request_kwargs(cel_request *req); /* object */
 CEL_API const json_t *cel_request_headers(cel_request *req); /* object: all headers of the message */
 CEL_API void *cel_request_user(const cel_request *req);     /* cel_task_options.user */
+CEL_API const char *cel_request_correlation_id(const cel_request *req); /* NULL if none, as all that follow */
+CEL_API const char *cel_request_reply_to(const cel_request *req);
+CEL_API const char *cel_request_origin(const cel_request *req);    /* who sent it: "gen4711@host" */
+CEL_API const char *cel_request_shadow(const cel_request *req);
+CEL_API const char *cel_request_exchange(const cel_request *req);  /* that it was sent to */
+CEL_API const char *cel_request_routing_key(const cel_request *req);
+CEL_API int cel_request_priority(const cel_request *req);          /* -1: none */
+CEL_API int64_t cel_request_group_index(const cel_request *req);   /* -1: none */
+CEL_API int64_t cel_request_eta_ms(const cel_request *req);        /* wall time; -1: none */
+CEL_API int64_t cel_request_expires_ms(const cel_request *req);    /* wall time; -1: none */
+CEL_API int64_t cel_request_time_limit_ms(const cel_request *req); /* the hard limit in force; 0: none */
+CEL_API int64_t cel_request_soft_time_limit_ms(const cel_request *req);
 CEL_API cel_app *cel_request_app(const cel_request *req);
 
 /* Makes the task fail with the exception `type` of Python's `builtins` ("ValueError"), or of the module before its last dot
@@ -119,7 +164,7 @@ CEL_API json_t *cel_raise(cel_request *req, const char *type, const char *fmt, .
 /* As above with any arguments: `args` is an array, taken. */
 CEL_API json_t *cel_raise_args(cel_request *req, const char *type, json_t *args);
 
-/* Ends this attempt and sends the task again, to run after countdown_ms (negative: the task's default_retry_delay). `fmt` (may be NULL) is why,
+/* Ends this attempt and sends the task again, to run after countdown_ms (negative: the task's retry_backoff, else its default_retry_delay). `fmt` (may be NULL) is why,
  * the exception that is raised in the end when max_retries are used up: Exception(text), or one raised before with cel_raise(), as in Python's
  * retry(exc=...); without any, MaxRetriesExceededError. Returns NULL. */
 CEL_API json_t *cel_retry(cel_request *req, int64_t countdown_ms, const char *fmt, ...) CEL_PRINTF(3, 4);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/route.h"
+#include "app/sensitive.h"
 #include "core/id.h"
 #include "core/json.h"
 #include "core/mem.h"
@@ -134,14 +135,21 @@ cel_code cel__message_route_build(cel_message *out,
                                   cel_error *err)
 {
     const cel_task_entry *entry = cel__registry_find(app->registry, spec->task);
+    cel__buf shown = {0};
     cel_code code;
 
     cel__buf_reset(scratch);
     spec->coding = &app->codings.tasks;
     code = cel__route(spec, app->config, entry, options, scratch, err);
-    if (code != CEL_OK)
-        return code;
-    return cel__task_message_build(out, spec, now_us, buf, err);
+    if (code == CEL_OK && entry)
+        code = cel__sensitive_spec(spec, entry, &shown, err);
+    if (code == CEL_OK && entry && entry->options.expires_ms &&
+        spec->expires_us == CEL_TIME_NONE)
+        spec->expires_us = now_us + entry->options.expires_ms * 1000;
+    if (code == CEL_OK)
+        code = cel__task_message_build(out, spec, now_us, buf, err);
+    cel__buf_done(&shown);
+    return code;
 }
 
 /* Gives the texts that live elsewhere to the chunk: those of routing's scratch and of the caller. */
@@ -297,6 +305,8 @@ static void set_times(cel_task_message *spec, int64_t now_us, const cel_send_opt
     if (o->ignore_result)
         spec->ignore_result = o->ignore_result > 0;
     spec->shadow = cel__view(o->shadow);
+    spec->argsrepr = cel__view(o->argsrepr);
+    spec->kwargsrepr = cel__view(o->kwargsrepr);
 }
 
 /* As cel__uuid7(), with one system call for many. A batch lives within one call, so no fork() can double it. */

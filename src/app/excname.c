@@ -152,6 +152,78 @@ void cel__exception_name(cel_view *type, cel_view *module, cel_view name, cel_vi
         *module = CEL_VIEW("celery.exceptions"); /* where Python puts what it cannot find */
 }
 
+/* Built-in classes whose parent is another one than Exception, and the aliases of OSError. */
+static const char *const parents[][2] = {
+    {"BlockingIOError", "OSError"},
+    {"BrokenPipeError", "ConnectionError"},
+    {"ChildProcessError", "OSError"},
+    {"ConnectionAbortedError", "ConnectionError"},
+    {"ConnectionError", "OSError"},
+    {"ConnectionRefusedError", "ConnectionError"},
+    {"ConnectionResetError", "ConnectionError"},
+    {"EnvironmentError", "OSError"},
+    {"FileExistsError", "OSError"},
+    {"FileNotFoundError", "OSError"},
+    {"FloatingPointError", "ArithmeticError"},
+    {"IOError", "OSError"},
+    {"IndentationError", "SyntaxError"},
+    {"IndexError", "LookupError"},
+    {"InterruptedError", "OSError"},
+    {"IsADirectoryError", "OSError"},
+    {"KeyError", "LookupError"},
+    {"ModuleNotFoundError", "ImportError"},
+    {"NotADirectoryError", "OSError"},
+    {"NotImplementedError", "RuntimeError"},
+    {"OverflowError", "ArithmeticError"},
+    {"PermissionError", "OSError"},
+    {"ProcessLookupError", "OSError"},
+    {"RecursionError", "RuntimeError"},
+    {"TabError", "IndentationError"},
+    {"TimeoutError", "OSError"},
+    {"UnboundLocalError", "NameError"},
+    {"UnicodeDecodeError", "UnicodeError"},
+    {"UnicodeEncodeError", "UnicodeError"},
+    {"UnicodeError", "ValueError"},
+    {"UnicodeTranslateError", "UnicodeError"},
+    {"ZeroDivisionError", "ArithmeticError"},
+};
+
+/* Those that are no Exception: they end a program. */
+static bool ends_program(cel_view type)
+{
+    return cel__view_is(type, "BaseException") || cel__view_is(type, "KeyboardInterrupt") ||
+           cel__view_is(type, "SystemExit") || cel__view_is(type, "GeneratorExit") ||
+           cel__view_is(type, "BaseExceptionGroup");
+}
+
+static cel_view parent_of(cel_view type)
+{
+    for (size_t i = 0; i < sizeof parents / sizeof parents[0]; i++)
+        if (cel__view_is(type, parents[i][0]))
+            return cel__view(parents[i][1]);
+    return (cel_view){NULL, 0};
+}
+
+/* Whether `name`, a built-in class, is an ancestor of the exception. What is not built in is taken to be
+ * an Exception and nothing else. */
+static bool is_ancestor(cel_view name, cel_view type, cel_view module)
+{
+    bool builtin = !module.ptr || cel__view_is(module, "builtins");
+
+    if (cel__view_is(name, "BaseException"))
+        return true;
+    if (cel__view_is(name, "Exception"))
+        return !builtin || !ends_program(type);
+    if (!builtin)
+        return false;
+    if (cel__view_is(name, "IOError") || cel__view_is(name, "EnvironmentError"))
+        name = CEL_VIEW("OSError");
+    for (; type.ptr; type = parent_of(type))
+        if (cel__view_eq(type, name))
+            return true;
+    return false;
+}
+
 bool cel__exception_listed(const char *throws, cel_view type, cel_view module)
 {
     while (throws && *throws) {
@@ -163,7 +235,7 @@ bool cel__exception_listed(const char *throws, cel_view type, cel_view module)
         while (name.len > 0 && name.ptr[name.len - 1] == ' ')
             name.len--;
         listed_module = before_last_dot(name);
-        if (!listed_module.ptr && cel__view_eq(name, type))
+        if (!listed_module.ptr && (cel__view_eq(name, type) || is_ancestor(name, type, module)))
             return true;
         if (listed_module.ptr && cel__view_eq(listed_module, module) &&
             name.len - listed_module.len - 1 == type.len &&

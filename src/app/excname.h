@@ -11,7 +11,8 @@
  * theirs; any other is taken to live where the task does: before the last dot of `task`. */
 void cel__exception_name(cel_view *type, cel_view *module, cel_view name, cel_view task);
 
-/* Whether `throws` (comma-separated names, dotted or not; NULL: none) names the exception. */
+/* Whether `throws` (comma-separated names, dotted or not; NULL: none) names the exception, or a built-in class that it
+ * descends from: KeyError is a LookupError, and all that a task raises is an Exception. */
 bool cel__exception_listed(const char *throws, cel_view type, cel_view module);
 
 #endif

@@ -359,6 +359,8 @@ static json_t *canvas_options(const cel_send_options *o, int64_t now_us)
     rc |= set_text(options, "compression", o->compression);
     rc |= set_text(options, "serializer", o->serializer);
     rc |= set_text(options, "shadow", o->shadow);
+    rc |= set_text(options, "argsrepr", o->argsrepr);
+    rc |= set_text(options, "kwargsrepr", o->kwargsrepr);
     if (o->priority)
         rc |= json_object_set_new(options, "priority", json_integer(o->priority));
     rc |= set_seconds(options, "countdown", countdown_ms);

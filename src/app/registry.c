@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,11 +39,31 @@ cel_code cel__registry_new(cel_registry **out, cel_error *err)
     return CEL_OK;
 }
 
+/* Where the options' texts are. */
+static const size_t texts[] = {
+    offsetof(cel_task_options, rate_limit),
+    offsetof(cel_task_options, queue),
+    offsetof(cel_task_options, throws),
+    offsetof(cel_task_options, autoretry_for),
+    offsetof(cel_task_options, dont_autoretry_for),
+    offsetof(cel_task_options, exchange),
+    offsetof(cel_task_options, routing_key),
+    offsetof(cel_task_options, serializer),
+    offsetof(cel_task_options, compression),
+    offsetof(cel_task_options, sensitive),
+};
+
+#define TEXT_COUNT (sizeof texts / sizeof texts[0])
+
+static const char **text_at(cel_task_options *options, size_t i)
+{
+    return (const char **)(void *)((char *)options + texts[i]);
+}
+
 static void free_options(cel_task_options *options)
 {
-    cel__free((char *)options->rate_limit);
-    cel__free((char *)options->queue);
-    cel__free((char *)options->throws);
+    for (size_t i = 0; i < TEXT_COUNT; i++)
+        cel__free((char *)*text_at(options, i));
 }
 
 static void free_node(struct node *node)
@@ -116,6 +137,18 @@ static const char *check_options(const cel_task_options *options)
         return "store_errors_even_if_ignored";
     if (options->queue && !*options->queue)
         return "queue";
+    if (!is_duration(options->retry_backoff_ms))
+        return "retry_backoff_ms";
+    if (!is_duration(options->retry_backoff_max_ms))
+        return "retry_backoff_max_ms";
+    if (!is_tristate(options->retry_jitter))
+        return "retry_jitter";
+    if (!is_tristate(options->acks_on_failure_or_timeout))
+        return "acks_on_failure_or_timeout";
+    if (options->priority < 0 || options->priority > 255)
+        return "priority";
+    if (!is_duration(options->expires_ms))
+        return "expires_ms";
     return NULL;
 }
 
@@ -152,10 +185,10 @@ static cel_code
 copy_options(cel_task_options *out, const cel_task_options *options, cel_error *err)
 {
     cel_task_options copy = *options;
-    bool ok = own(&copy.rate_limit);
+    bool ok = true;
 
-    ok = own(&copy.queue) && ok;
-    ok = own(&copy.throws) && ok;
+    for (size_t i = 0; i < TEXT_COUNT; i++)
+        ok = own(text_at(&copy, i)) && ok;
     if (!ok) {
         free_options(&copy);
         return cel_error_set(err, CEL_ENOMEM, "no memory for a task");

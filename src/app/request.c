@@ -8,6 +8,8 @@
 
 #include "app/excname.h"
 #include "app/follow.h"
+#include "app/sensitive.h"
+#include "core/id.h"
 #include "core/jscan.h"
 #include "core/json.h"
 #include "core/mem.h"
@@ -15,6 +17,7 @@
 #define RETRY_DELAY_MS  180000
 #define RETRY_LIMIT     3
 #define RETRY_MAX_MS    ((int64_t)1 << 50)
+#define BACKOFF_MAX_MS  600000
 #define RAISE_MAX_BYTES 65536
 
 /* ---- life ---- */
@@ -28,11 +31,14 @@ void cel__request_reset(cel_request *req)
     cel__arena_reset(&req->texts);
     req->id = req->task = req->root_id = req->parent_id = req->group = NULL;
     req->hostname_text = req->queue_text = NULL;
+    req->correlation_id = req->reply_to = req->origin = req->shadow = NULL;
+    req->exchange = req->routing_key = NULL;
     req->properties_loaded = req->info_loaded = false;
     req->end = CEL_END_NONE;
     req->exception = (cel_exception){0};
     req->retry_ms = 0;
     req->requeue = false;
+    req->details = (cel_view){NULL, 0};
     cel__buf_reset(&req->sections);
     cel__buf_reset(&req->children);
 }
@@ -51,133 +57,7 @@ void cel__request_done(cel_request *req)
     cel__buf_done(&req->scratch);
 }
 
-/* ---- what it is ---- */
-
-void cel__request_load_properties(cel_request *req)
-{
-    cel_message loaded = {.priority = -1};
-
-    if (req->properties_loaded)
-        return;
-    req->properties_loaded = true;
-    cel__buf_reset(&req->properties_text);
-    if (!req->properties.ptr ||
-        cel__message_load_properties(&loaded, req->properties, &req->properties_text, NULL) !=
-            CEL_OK)
-        return;
-    loaded.headers = req->message->headers;
-    loaded.body = req->message->body;
-    *req->message = loaded;
-}
-
-void cel__request_load_info(cel_request *req)
-{
-    cel_jvalue info, key, value;
-    cel_jscan scan;
-
-    if (req->info_loaded)
-        return;
-    req->info_loaded = true;
-    req->hostname = req->queue = (cel_view){NULL, 0};
-    req->redelivered = false;
-    cel__buf_reset(&req->hostname_buf);
-    cel__buf_reset(&req->queue_buf);
-    if (!req->info.ptr || cel__jscan_value(&info, req->info, NULL) != CEL_OK)
-        return;
-    cel__jscan_object(&scan, info);
-    while (cel__jscan_next_member(&scan, &key, &value)) {
-        if (cel__jscan_is(key, "hostname"))
-            req->hostname = cel__jscan_view(value, &req->hostname_buf);
-        else if (cel__jscan_is(key, "queue"))
-            req->queue = cel__jscan_view(value, &req->queue_buf);
-        else if (cel__jscan_is(key, "redelivered"))
-            req->redelivered = value.type == CEL_JSON_TRUE;
-    }
-}
-
-cel_view cel__headers_root(const cel_task_headers *headers)
-{
-    return headers->root_id.ptr ? headers->root_id : headers->id;
-}
-
-cel_view cel__task_short_name(cel_view task)
-{
-    for (size_t i = task.len; i > 0; i--)
-        if (task.ptr[i - 1] == '.')
-            return (cel_view){task.ptr + i, task.len - i};
-    return task;
-}
-
-/* Gives the NUL-terminated copy, made on the first call. */
-static const char *
-text_of(const cel_request *const_req, const char *const *const_slot, cel_view view)
-{
-    cel_request *req =
-        (cel_request *)const_req; /* a cache, filled on the one thread that has the request */
-    const char **slot = (const char **)const_slot;
-
-    if (!*slot && view.ptr)
-        *slot = cel__arena_copy(&req->texts, view).ptr;
-    return *slot;
-}
-
-const char *cel_request_id(const cel_request *req)
-{
-    return text_of(req, &req->id, req->headers->id);
-}
-
-const char *cel_request_task(const cel_request *req)
-{
-    return text_of(req, &req->task, req->headers->task);
-}
-
-const char *cel_request_root_id(const cel_request *req)
-{
-    return text_of(req, &req->root_id, cel__headers_root(req->headers));
-}
-
-const char *cel_request_parent_id(const cel_request *req)
-{
-    return text_of(req, &req->parent_id, req->headers->parent_id);
-}
-
-const char *cel_request_group(const cel_request *req)
-{
-    return text_of(req, &req->group, req->headers->group);
-}
-
-const char *cel_request_hostname(const cel_request *req)
-{
-    cel__request_load_info((cel_request *)req);
-    return text_of(req, &req->hostname_text, req->hostname);
-}
-
-const char *cel_request_queue(const cel_request *req)
-{
-    cel__request_load_info((cel_request *)req);
-    return text_of(req, &req->queue_text, req->queue);
-}
-
-int64_t cel_request_retries(const cel_request *req)
-{
-    return req->headers->retries;
-}
-
-bool cel_request_redelivered(const cel_request *req)
-{
-    cel__request_load_info((cel_request *)req);
-    return req->redelivered;
-}
-
-void *cel_request_user(const cel_request *req)
-{
-    return req->entry->options.user;
-}
-
-cel_app *cel_request_app(const cel_request *req)
-{
-    return req->app;
-}
+/* ---- what it was given ---- */
 
 /* Parses on the first call. What cannot be held in C is raised on the request. */
 static json_t *value_of(cel_request *req, json_t **slot, cel_view text, const char *what)
@@ -314,15 +194,43 @@ static void raise_exhausted(cel_request *req)
 
     cel__buf_addf(&text, "Can't retry %.*s[%.*s] args:", CEL_VIEW_ARG(req->headers->task),
                   CEL_VIEW_ARG(req->headers->id));
-    cel__json_repr(&text, req->body->args, 1024, true);
+    cel__sensitive_repr(&text, req->entry, req->body->args, true);
     cel__buf_add_str(&text, " kwargs:");
-    cel__json_repr(&text, req->body->kwargs, 1024, false);
+    cel__sensitive_repr(&text, req->entry, req->body->kwargs, false);
     cel__buf_add_byte(&args, '[');
     cel__buf_add_json(&args, cel__buf_view(&text));
     cel__buf_add_byte(&args, ']');
     raise_named(req, "MaxRetriesExceededError", cel__buf_view(&args));
     cel__buf_done(&text);
     cel__buf_done(&args);
+}
+
+/* How long a retry without a countdown of its own waits. */
+static int64_t retry_delay_ms(const cel_request *req)
+{
+    const cel_task_options *o = &req->entry->options;
+    int64_t delay = o->retry_backoff_ms;
+    int64_t max = o->retry_backoff_max_ms > 0 ? o->retry_backoff_max_ms : BACKOFF_MAX_MS;
+
+    if (delay == 0)
+        return o->default_retry_delay_ms > 0 ? o->default_retry_delay_ms : RETRY_DELAY_MS;
+    for (int64_t i = 0; i < req->headers->retries && delay < max; i++)
+        delay = delay > max / 2 ? max : 2 * delay;
+    if (delay > max)
+        delay = max;
+    return o->retry_jitter < 0 ? delay
+                               : (int64_t)(cel__random64() % ((uint64_t)delay + 1));
+}
+
+void cel__request_autoretry(cel_request *req)
+{
+    const cel_task_options *o = &req->entry->options;
+    const cel_exception *raised = &req->exception;
+
+    if (req->end == CEL_END_RAISED && o->autoretry_for &&
+        cel__exception_listed(o->autoretry_for, raised->type, raised->module) &&
+        !cel__exception_listed(o->dont_autoretry_for, raised->type, raised->module))
+        cel_retry(req, -1, NULL);
 }
 
 /* The reason is an exception raised before, as in Python's retry(exc=...), else Exception(text). */
@@ -349,9 +257,7 @@ json_t *cel_retry(cel_request *req, int64_t countdown_ms, const char *fmt, ...)
     if (!reason)
         req->exception = (cel_exception){0};
     if (countdown_ms < 0)
-        countdown_ms = req->entry->options.default_retry_delay_ms > 0
-                           ? req->entry->options.default_retry_delay_ms
-                           : RETRY_DELAY_MS;
+        countdown_ms = retry_delay_ms(req);
     req->retry_ms = countdown_ms < RETRY_MAX_MS ? countdown_ms : RETRY_MAX_MS;
     req->end = CEL_END_RETRY;
     return NULL;

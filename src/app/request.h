@@ -35,14 +35,16 @@ struct cel_request {
     cel__buf properties_text, hostname_buf, queue_buf; /* resolved strings */
 
     cel__arena texts; /* NUL-terminated copies, texts of exceptions */
-    const char *id, *task, *root_id, *parent_id, *group, *hostname_text,
-        *queue_text;                      /* made when asked for */
+    const char *id, *task, *root_id, *parent_id, *group, *hostname_text, *queue_text,
+        *correlation_id, *reply_to, *origin, *shadow, *exchange,
+        *routing_key;                     /* made when asked for */
     json_t *args, *kwargs, *headers_json; /* owned; likewise */
 
     cel_request_end end;
     cel_exception exception; /* views into `texts` and literals */
     int64_t retry_ms;
     bool requeue;
+    cel_view details; /* lines that the traceback of a failure has besides, in `texts`; absent: none */
 
     cel__buf sections; /* CHORD and MESSAGE sections of what is sent when the task ends */
     cel__buf children; /* result tuples of all that was sent, joined with ", " */
@@ -62,6 +64,9 @@ void cel__request_load_info(cel_request *req);
 
 /* Raises an exception whose arguments are the JSON array `args`, copied. */
 void cel__request_raise(cel_request *req, cel_view type, cel_view module, cel_view args);
+
+/* Turns an exception that the task is to be retried after into a retry, if it has one left. */
+void cel__request_autoretry(cel_request *req);
 
 /* Runs another task's function inside this request with these arguments, taken. Its failure is the request's. NotRegistered if there is no such
  * task. Returns what the function returns. */

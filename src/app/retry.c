@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "app/sensitive.h"
 #include "core/jscan.h"
 #include "message/compress.h"
 
@@ -111,6 +112,7 @@ cel_code cel__retry_message(const cel_follow *follow, cel_request *req, cel_erro
     const cel_message *old = req->message;
     cel_task_message spec = CEL_TASK_MESSAGE_INIT;
     cel__serializer serializer;
+    cel__buf shown = {0};
     cel_message message;
     cel_code code;
 
@@ -135,7 +137,12 @@ cel_code cel__retry_message(const cel_follow *follow, cel_request *req, cel_erro
     if (follow->scratch->len > 0)
         spec.headers = cel__buf_view(follow->scratch);
     cel__buf_reset(follow->build);
-    code = cel__task_message_build(&message, &spec, follow->now_us, follow->build, err);
+    if (req->entry->options.sensitive) /* the sender may not have known */
+        spec.argsrepr = spec.kwargsrepr = (cel_view){NULL, 0};
+    code = cel__sensitive_spec(&spec, req->entry, &shown, err);
+    if (code == CEL_OK)
+        code = cel__task_message_build(&message, &spec, follow->now_us, follow->build, err);
+    cel__buf_done(&shown);
     if (code != CEL_OK)
         return code;
     cel__section_add_message(follow->out, &message);

@@ -141,6 +141,7 @@ static int delivery_mode(const json_t *value)
 static void set_properties(cel_task_message *message,
                            const cel_config *config,
                            const struct sources *sources,
+                           const cel_task_options *own,
                            const cel_queue_spec *queue)
 {
     const json_t *priority = get(sources, "priority");
@@ -148,7 +149,9 @@ static void set_properties(cel_task_message *message,
     const json_t *compression = get(sources, "compression");
     const json_t *serializer = get(sources, "serializer");
 
-    if (!priority)
+    if (!priority && own && own->priority > 0)
+        message->priority = own->priority;
+    else if (!priority)
         priority = not_null(cel__config_at(config, CEL_SET_task_default_priority));
     if (json_is_integer(priority)) {
         json_int_t value = json_integer_value(priority);
@@ -160,10 +163,14 @@ static void set_properties(cel_task_message *message,
     if (!mode)
         mode = cel__config_at(config, CEL_SET_task_default_delivery_mode);
     message->delivery_mode = delivery_mode(mode);
-    if (!compression)
+    if (!compression && own && own->compression)
+        message->compression = own->compression;
+    else if (!compression)
         compression = cel__config_at(config, CEL_SET_task_compression);
     if (json_is_string(compression))
         message->compression = json_string_value(compression);
+    if (own && own->serializer)
+        message->serializer = own->serializer;
     if (json_is_string(serializer))
         message->serializer = json_string_value(serializer);
 }
@@ -202,9 +209,14 @@ cel_code cel__route(cel_task_message *message,
     const struct sources sources = {options, plain ? route : NULL};
     cel_view exchange = as_view(get(&sources, "exchange"));
     cel_view key = as_view(get(&sources, "routing_key"));
+    bool named = get(&sources, "queue") || (route && !plain);
     cel_queue_spec queue;
 
     (void)scratch;
+    if (entry && !named && !exchange.ptr && !key.ptr) { /* a queue that is asked for wins */
+        exchange = cel__view(entry->options.exchange);
+        key = cel__view(entry->options.routing_key);
+    }
     cel_code code =
         cel__queue_find(&queue, config, choose_queue(&sources, route, entry, config), err);
     if (code)
@@ -221,6 +233,6 @@ cel_code cel__route(cel_task_message *message,
     }
     message->exchange = exchange;
     message->routing_key = key;
-    set_properties(message, config, &sources, &queue);
+    set_properties(message, config, &sources, entry ? &entry->options : NULL, &queue);
     return check_route(message, err);
 }

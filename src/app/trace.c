@@ -15,8 +15,10 @@
 
 #include "app/excname.h"
 #include "app/follow.h"
+#include "app/hooks.h"
 #include "app/request.h"
 #include "app/retry.h"
+#include "app/sensitive.h"
 #include "core/json.h"
 #include "core/mem.h"
 
@@ -176,12 +178,15 @@ read_request(cel_request *req, cel_message *message, cel_view bytes, cel_error *
 
 /* Python's last line of a traceback: the class, with its module unless built in, and str(). */
 static void
-add_traceback(cel__buf *buf, const cel_task_headers *headers, const cel_exception *exception)
+add_traceback(cel__buf *buf, const cel_request *req, const cel_exception *exception)
 {
+    const cel_task_headers *headers = req->headers;
     size_t mark;
 
     cel__buf_addf(buf, "Traceback (most recent call last):\n  Task %.*s[%.*s] in C\n",
                   CEL_VIEW_ARG(headers->task), CEL_VIEW_ARG(headers->id));
+    if (req->details.ptr)
+        cel__buf_add_view(buf, req->details);
     if (exception->module.ptr && !cel__view_is(exception->module, "builtins"))
         cel__buf_addf(buf, "%.*s.", CEL_VIEW_ARG(exception->module));
     cel__buf_add_view(buf, exception->type);
@@ -304,12 +309,23 @@ static void add_runtime(struct tracer *tracer, cel__buf *out, int64_t runtime_us
     tracer->runs++;
 }
 
+/* `entry` may be NULL. */
+static void
+add_arguments(cel__buf *out, const cel_task_entry *entry, const cel_task_body *body)
+{
+    size_t section = cel__section_begin(out, CEL_TAG_ARGS);
+
+    cel__sensitive_json(out, entry, body->args);
+    cel__section_end(out, section);
+    section = cel__section_begin(out, CEL_TAG_KWARGS);
+    cel__sensitive_json(out, entry, body->kwargs);
+    cel__section_end(out, section);
+}
+
 static void add_extended(struct tracer *tracer, cel__buf *out)
 {
-    if (!tracer->settings.extended || !tracer->request.body)
-        return;
-    cel__section_add(out, CEL_TAG_ARGS, tracer->request.body->args);
-    cel__section_add(out, CEL_TAG_KWARGS, tracer->request.body->kwargs);
+    if (tracer->settings.extended && tracer->request.body)
+        add_arguments(out, tracer->request.entry, tracer->request.body);
 }
 
 static void add_success(struct tracer *tracer, cel__buf *out)
@@ -350,7 +366,7 @@ static void add_failure(struct tracer *tracer, cel__buf *out)
     cel__buf_reset(&tracer->repr);
     cel__exception_dump(&tracer->exception, exception);
     cel__exception_repr(&tracer->repr, exception);
-    add_traceback(&tracer->traceback, req->headers, exception);
+    add_traceback(&tracer->traceback, req, exception);
     cel__section_add(out, CEL_TAG_STATE, CEL_VIEW("FAILURE"));
     cel__section_add(out, CEL_TAG_RESULT, cel__buf_view(&tracer->exception));
     cel__section_add(out, CEL_TAG_TRACEBACK, cel__buf_view(&tracer->traceback));
@@ -388,7 +404,7 @@ static void add_retry(struct tracer *tracer, cel__buf *out)
     cel__buf_add_json(&tracer->exception, cel__buf_view(&tracer->repr));
     cel__buf_add_byte(&tracer->exception, ']');
     retry.args = cel__buf_view(&tracer->exception);
-    add_traceback(&tracer->traceback, req->headers, &retry);
+    add_traceback(&tracer->traceback, req, &retry);
     cel__buf_reset(&tracer->exception);
     if (req->exception.type.ptr)
         cel__exception_dump(&tracer->exception, &req->exception);
@@ -463,26 +479,24 @@ static bool prepare(struct tracer *tracer,
     return req->entry && req->body;
 }
 
-/* Calls the function; afterwards the request tells how it ended, and tracer->result holds the value if it is
- * CEL_END_NONE. */
-static void call_task(struct tracer *tracer)
+/* Keeps the value in tracer->result, and computes what follows from it. */
+static void take_value(struct tracer *tracer, const json_t *value)
 {
     cel_request *req = &tracer->request;
-    json_t *value = req->entry->fn(req);
     cel_error err = {0};
 
-    if (value) {
-        req->end = CEL_END_NONE;
-        cel__buf_reset(&tracer->result);
-        cel__json_dump(&tracer->result, value);
-        json_decref(value);
-        if (tracer->result.failed)
-            cel_raise(req, "MemoryError", "the result is too large");
-        else if (follow_success(tracer, &err) != CEL_OK)
-            cel_raise(req, "ValueError", "what follows the task cannot be sent: %s",
-                      err.message);
-        return;
-    }
+    req->end = CEL_END_NONE;
+    cel__buf_reset(&tracer->result);
+    cel__json_dump(&tracer->result, value);
+    if (tracer->result.failed)
+        cel_raise(req, "MemoryError", "the result is too large");
+    else if (follow_success(tracer, &err) != CEL_OK)
+        cel_raise(req, "ValueError", "what follows the task cannot be sent: %s", err.message);
+}
+
+/* What a NULL without an exception means. */
+static void take_null(cel_request *req)
+{
     if (req->end != CEL_END_NONE)
         return;
     if (cel_canceled(req))
@@ -490,6 +504,26 @@ static void call_task(struct tracer *tracer)
     else
         cel_raise(req, "RuntimeError", "task %.*s returned NULL without raising an exception",
                   CEL_VIEW_ARG(req->headers->task));
+}
+
+/* Calls the function; afterwards the request tells how it ended, and tracer->result holds the value if it is
+ * CEL_END_NONE. */
+static void call_task(struct tracer *tracer)
+{
+    cel_request *req = &tracer->request;
+    json_t *value = NULL;
+
+    if (cel__hooks_before(req)) {
+        value = req->entry->fn(req);
+        if (value) {
+            take_value(tracer, value);
+        } else {
+            take_null(req);
+            cel__request_autoretry(req);
+        }
+    }
+    cel__hooks_after(req, value);
+    json_decref(value);
 }
 
 static void add_outcome(struct tracer *tracer, cel__buf *out)
@@ -642,10 +676,8 @@ void cel__trace_fail(cel__buf *buf,
         cel__section_add_int(buf, CEL_TAG_STORE, 0);
     if (cel__task_body_read(&body, message, headers, &app->codings.tasks, &scratch, NULL) ==
         CEL_OK) {
-        if (settings.extended) {
-            cel__section_add(buf, CEL_TAG_ARGS, body.args);
-            cel__section_add(buf, CEL_TAG_KWARGS, body.kwargs);
-        }
+        if (settings.extended)
+            add_arguments(buf, entry, &body);
         cel__follow_failure(&follow, headers, &body, cel__view(state), cel__buf_view(&text),
                             (cel_view){NULL, 0}, stored);
     }

@@ -333,7 +333,9 @@ static void on_acked(void *user, cel_code code, const cel_error *err)
  * queue says where to. */
 static bool is_rejected(const cel_worker_request *request, const cel_outcome *outcome)
 {
-    return request->late && !request->worker->settings.acks_on_failure &&
+    int own = request->entry ? request->entry->options.acks_on_failure_or_timeout : 0;
+
+    return request->late && (own ? own < 0 : !request->worker->settings.acks_on_failure) &&
            cel__view_is(outcome->state, "FAILURE");
 }
 

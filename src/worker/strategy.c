@@ -587,12 +587,13 @@ static bool goes_back(cel_worker_request *request)
 static void lost_hard_limit(cel_worker_request *request)
 {
     double seconds = (double)request->pool.hard_limit_ms / 1000.0;
+    int own = request->entry->options.acks_on_failure_or_timeout;
     char args[48];
 
     cel__worker_log(
         request->worker, CEL_LOG_ERROR, "Hard time limit (%gs) exceeded for %.*s[%.*s]",
         seconds, CEL_VIEW_ARG(cel__request_name(request)), CEL_VIEW_ARG(request->headers.id));
-    if (request->late && !request->worker->settings.acks_on_timeout &&
+    if (request->late && (own ? own < 0 : !request->worker->settings.acks_on_timeout) &&
         may_run_again(request)) { /* as with Celery, but not for ever */
         cel__settle_reject(request, true);
         return;
