@@ -20,6 +20,8 @@ static const cel_pyvalue nothing = {NULL, NULL, 0};
     CEL_PY_OBJECT, "name type durable auto_delete delivery_mode arguments passive no_declare", 2
 #define BINDING CEL_PY_OBJECT, "exchange routing_key arguments unbind_arguments", 4
 #define CRONTAB CEL_PY_OBJECT, "minute hour day_of_week day_of_month month_of_year", 5
+#define SOLAR   CEL_PY_OBJECT, "event lat lon", 3
+#define EVERY   CEL_PY_OBJECT, "run_every relative", 2
 #define TIMEDELTA                                                                              \
     CEL_PY_TIMEDELTA, "days seconds microseconds milliseconds minutes hours weeks", 7
 
@@ -45,6 +47,8 @@ static const cel_pysymbol symbols[] = {
     {"celery", CEL_PY_MODULE, NULL, 0},
     {"celery.schedules", CEL_PY_MODULE, NULL, 0},
     {"celery.schedules.crontab", CRONTAB},
+    {"celery.schedules.solar", SOLAR},
+    {"celery.schedules.schedule", EVERY},
     {"int", CEL_PY_INT, "x", 1},
     {"float", CEL_PY_FLOAT, "x", 1},
     {"str", CEL_PY_STR, "object", 1},

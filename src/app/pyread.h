@@ -4,7 +4,7 @@
  * What it takes: assignments (also `a = b = 1` and `a += 1`) of literals, lists, tuples,
  * sets, dictionaries, names assigned before; `+ - * / // % **` on numbers, `+` on strings and
  * lists, `or`, `and`, `not`; int(), float(), str(), bool(), dict(), list(), tuple(), set();
- * os.environ, os.getenv(); Queue, Exchange, binding, Broadcast, crontab, timedelta; f-strings
+ * os.environ, os.getenv(); Queue, Exchange, binding, Broadcast; crontab, solar, schedule, timedelta; f-strings
  * with plain names; imports of just these. All else is an error that says where and what.
  * Values are JSON:
  *

@@ -109,6 +109,11 @@ static const struct {
     {"from celery.schedules import crontab\nx = crontab(0, hour='*/2')",
      "{\"__class__\": \"crontab\", \"minute\": 0, \"hour\": \"*/2\"}"},
     {"import celery.schedules\nx = celery.schedules.crontab()", "{\"__class__\": \"crontab\"}"},
+    {"from celery.schedules import solar\nx = solar('sunset', -37.5, lon=144.96)",
+     "{\"__class__\": \"solar\", \"event\": \"sunset\", \"lat\": -37.5, \"lon\": 144.96}"},
+    {"from celery.schedules import schedule\nfrom datetime import timedelta\n"
+     "x = schedule(timedelta(minutes=1), relative=True)",
+     "{\"__class__\": \"schedule\", \"run_every\": 60, \"relative\": true}"},
     {"from kombu import (Queue,\n Exchange,)\nx = Queue('a', Exchange('e'), 'k')",
      "{\"__class__\": \"Queue\", \"name\": \"a\", \"exchange\": {\"__class__\": \"Exchange\", "
      "\"name\": \"e\"}, \"routing_key\": \"k\"}"},

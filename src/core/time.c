@@ -9,7 +9,7 @@ struct reader {
     size_t at;
 };
 
-static int64_t days_from_civil(int64_t year, int64_t month, int64_t day)
+int64_t cel__days_from_civil(int64_t year, int64_t month, int64_t day)
 {
     int64_t y = month <= 2 ? year - 1 : year;
     int64_t era = (y >= 0 ? y : y - 399) / 400;
@@ -19,7 +19,7 @@ static int64_t days_from_civil(int64_t year, int64_t month, int64_t day)
     return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
 }
 
-static void civil_from_days(int64_t days, int *year, int *month, int *day)
+void cel__civil_from_days(int64_t days, int *year, int *month, int *day)
 {
     int64_t z = days + 719468;
     int64_t era = (z >= 0 ? z : z - 146096) / 146097;
@@ -47,7 +47,7 @@ static char *put_date(char *out, int64_t days)
 {
     int year, month, day;
 
-    civil_from_days(days, &year, &month, &day);
+    cel__civil_from_days(days, &year, &month, &day);
     out = put(out, year, 4);
     *out++ = '-';
     out = put(out, month, 2);
@@ -132,7 +132,7 @@ static bool read_date(struct reader *in, int64_t *days)
         last = 29;
     if (day < 1 || day > last)
         return false;
-    *days = days_from_civil(year, month, day);
+    *days = cel__days_from_civil(year, month, day);
     return true;
 }
 

@@ -21,4 +21,9 @@ void cel__time_format(char out[CEL_TIME_TEXT], int64_t wall_us);
  * range, or the year lies outside 1 to 9999. */
 bool cel__time_parse(int64_t *wall_us, cel_view text);
 
+/* Days since 1970-01-01 of a date of the Gregorian calendar, and back. Months from 1. A day
+ * outside the month counts on into its neighbours. */
+int64_t cel__days_from_civil(int64_t year, int64_t month, int64_t day);
+void cel__civil_from_days(int64_t days, int *year, int *month, int *day);
+
 #endif
