@@ -8,10 +8,11 @@
 
 #include "app/test_support.h"
 #include "celeriac/send.h"
+#include "core/test_folder.h"
 
 /* Each test runs in a folder of its own, which tear_down() removes. */
 struct fixture {
-    char folder[64];
+    char folder[100];
     char back[4096];
 };
 
@@ -19,9 +20,8 @@ static int set_up(void **state)
 {
     static struct fixture fixture;
 
-    strcpy(fixture.folder, "/tmp/celeriac-app-test-XXXXXX");
     assert_non_null(getcwd(fixture.back, sizeof fixture.back));
-    assert_non_null(mkdtemp(fixture.folder));
+    assert_true(cel__test_folder(fixture.folder, sizeof fixture.folder, "app"));
     assert_int_equal(chdir(fixture.folder), 0);
     unsetenv("CELERY_BROKER_URL");
     unsetenv("CELERY_CONFIG_MODULE");

@@ -10,6 +10,7 @@
 
 #include "app/config.h"
 #include "core/mem.h"
+#include "core/test_folder.h"
 
 static cel_config *new_config(void)
 {
@@ -429,13 +430,13 @@ check_url(const char *folder, const char *state_home, const char *home, const ch
 
 static void the_default_database_is_found(void **state)
 {
-    char root[] = "/tmp/celeriac-config-XXXXXX";
+    char root[100];
     char state_home[128], path[300], home[160];
     cel__buf buf = {0};
     cel_error err;
 
     (void)state;
-    assert_non_null(mkdtemp(root));
+    assert_true(cel__test_folder(root, sizeof root, "config"));
     snprintf(state_home, sizeof state_home, "%s/a b", root);
     snprintf(home, sizeof home, "%s/home", root);
     snprintf(path, sizeof path, "%s/celeriac.db", root);

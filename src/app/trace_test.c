@@ -113,7 +113,7 @@ static json_t *send_from_child(cel_request *req)
 
     app->pid = -1; /* as in a forked child */
     if (cel_send(app, NULL, "tasks.add", NULL, NULL, NULL, &err) == CEL_OK)
-        strcpy(err.message, "sent");
+        snprintf(err.message, sizeof err.message, "sent");
     app->pid = pid;
     return json_string(err.message);
 }

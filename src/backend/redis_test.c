@@ -1,7 +1,6 @@
 /* redis_test.c - redis:// passes the suite on a private Redis, which this program starts; and
  * what a server alone can do: die and come back, be full, refuse the login, hold what others
  * have put there. */
-#include <ftw.h>
 #include <hiredis/hiredis.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -9,85 +8,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "backend/backend_conformance.h"
 #include "core/mem.h"
+#include "redis/test_server.h"
 
 #define EXPIRES_MS ((int64_t)86400000)
 #define SKIPPED    77
 
-static char dir[64], socket_path[96];
-static pid_t server;
+static cel__test_redis server;
 
-/* ---- the server ---- */
-
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *walk)
-{
-    (void)info;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
-static redisContext *connect_server(void)
-{
-    redisContext *redis = NULL;
-
-    for (int tries = 0; tries < 1000; tries++) {
-        redis = redisConnectUnix(socket_path);
-        if (redis && !redis->err) {
-            redisReply *reply = redisCommand(redis, "AUTH secret");
-            bool ready = reply && reply->type == REDIS_REPLY_STATUS;
-            freeReplyObject(reply);
-            if (ready)
-                return redis;
-        }
-        redisFree(redis);
-        usleep(10000); /* the step of a look */
-    }
-    fprintf(stderr, "redis-server does not answer\n");
-    exit(1);
-}
-
-static void start_server(void)
-{
-    server = fork();
-    if (server == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (!freopen("/dev/null", "w", stdout))
-            _exit(126);
-        execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", socket_path,
-               "--dir", dir, "--requirepass", "secret", "--appendonly", "yes", "--save", "",
-               (char *)NULL);
-        _exit(127);
-    }
-    redisFree(connect_server());
-}
-
-static void kill_server(void)
-{
-    kill(server, SIGKILL);
-    waitpid(server, NULL, 0);
-    unlink(socket_path);
-}
-
-/* Runs a command, given as for printf(); the caller frees the reply. */
+/* In database 0; the caller frees the reply. */
 static redisReply *ask(const char *fmt, ...)
 {
-    redisContext *redis = connect_server();
-    redisReply *reply;
     va_list args;
 
     va_start(args, fmt);
-    reply = redisvCommand(redis, fmt, args);
+    redisReply *reply = cel__test_redis_vask(&server, 0, fmt, args);
     va_end(args);
-    assert_non_null(reply);
-    redisFree(redis);
     return reply;
 }
 
@@ -104,7 +44,7 @@ static long long ask_number(const char *fmt, const char *key)
 static void fresh(char *url, size_t size)
 {
     freeReplyObject(ask("FLUSHALL"));
-    snprintf(url, size, "redis+socket://:secret@%s?virtual_host=1", socket_path);
+    snprintf(url, size, "redis+socket://:secret@%s?virtual_host=1", server.path);
 }
 
 /* ---- tests ---- */
@@ -128,28 +68,16 @@ static int close_pair(void **state)
     return 0;
 }
 
-static redisReply *ask_db1(const char *command)
-{
-    redisContext *redis = connect_server();
-    redisReply *reply;
-
-    freeReplyObject(redisCommand(redis, "SELECT 1"));
-    reply = redisCommand(redis, command);
-    redisFree(redis);
-    assert_non_null(reply);
-    return reply;
-}
-
 static void a_result_has_celerys_key_and_expires(void **state)
 {
     redisReply *reply;
 
     (void)state;
     cel__pair_store(&pair, 0, "id-1", "SUCCESS", "{\"status\": \"SUCCESS\"}", NULL);
-    reply = ask_db1("GET celery-task-meta-id-1");
+    reply = cel__test_redis_ask(&server, 1, "GET celery-task-meta-id-1");
     assert_string_equal(reply->str, "{\"status\": \"SUCCESS\"}");
     freeReplyObject(reply);
-    reply = ask_db1("TTL celery-task-meta-id-1");
+    reply = cel__test_redis_ask(&server, 1, "TTL celery-task-meta-id-1");
     assert_in_range(reply->integer, 1, EXPIRES_MS / 1000);
     freeReplyObject(reply);
 }
@@ -165,13 +93,13 @@ static void all_keys_of_a_chord_expire_or_go(void **state)
     cel__pair_add(&pair, 1, "gid", "b", 1, "2", &heard);
     assert_int_equal(heard.fired, 1);
     cel__pair_done(&pair, 1, "gid");
-    keys = ask_db1("KEYS *");
+    keys = cel__test_redis_ask(&server, 1, "KEYS *");
     for (size_t i = 0; i < keys->elements; i++) {
         char command[256];
         redisReply *ttl;
 
         snprintf(command, sizeof command, "TTL %s", keys->element[i]->str);
-        ttl = ask_db1(command);
+        ttl = cel__test_redis_ask(&server, 1, command);
         if (ttl->integer < 0)
             fail_msg("%s does not expire", keys->element[i]->str);
         freeReplyObject(ttl);
@@ -201,13 +129,13 @@ static void a_killed_server_that_comes_back_gets_what_was_stored_meanwhile(void 
 
     (void)state;
     cel__pair_store(&pair, 0, "id-1", "SUCCESS", "{\"status\": \"SUCCESS\"}", NULL);
-    kill_server();
+    cel__test_redis_kill(&server);
     assert_int_equal(
         pair.backends[0]->ops->store(pair.backends[0], &record, note, &heard, &err), CEL_OK);
-    start_server();
+    cel__test_redis_start(&server);
     cel__pair_wait(&pair, &heard.called, 1);
     assert_int_equal(heard.code, CEL_OK);
-    reply = ask_db1("GET celery-task-meta-id-2");
+    reply = cel__test_redis_ask(&server, 1, "GET celery-task-meta-id-2");
     assert_string_equal(reply->str, "{}");
     freeReplyObject(reply);
 }
@@ -241,7 +169,7 @@ static void a_wrong_password_is_refused_and_not_shown(void **state)
         .task_id = CEL_VIEW("id"), .status = CEL_VIEW("SUCCESS"), .document = CEL_VIEW("{}")};
 
     (void)state;
-    snprintf(url, sizeof url, "redis+socket://:topsecret@%s", socket_path);
+    snprintf(url, sizeof url, "redis+socket://:topsecret@%s", server.path);
     cel__pair_open(&pair, url, false);
     assert_int_equal(
         pair.backends[0]->ops->store(pair.backends[0], &record, note, &heard, &err), CEL_OK);
@@ -268,19 +196,11 @@ int main(void)
     };
     int failed;
 
-    if (access("/usr/bin/redis-server", X_OK) != 0) {
-        puts("SKIP: redis-server is not installed");
+    if (!cel__test_redis_open(&server))
         return SKIPPED;
-    }
-    snprintf(dir, sizeof dir, "/tmp/celeriac-redis-XXXXXX");
-    if (!mkdtemp(dir))
-        return 1;
-    snprintf(socket_path, sizeof socket_path, "%s/redis.sock", dir);
     signal(SIGPIPE, SIG_IGN);
-    start_server();
     failed = cel__backend_conformance(&subject);
     failed += cmocka_run_group_tests_name("redis alone", tests, NULL, NULL);
-    kill_server();
-    nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    cel__test_redis_close(&server);
     return failed;
 }

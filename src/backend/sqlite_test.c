@@ -16,11 +16,12 @@
 
 #include "backend/backend_conformance.h"
 #include "core/mem.h"
+#include "core/test_folder.h"
 #include "sqlite/engine.h"
 
 #define LONG_MS ((int64_t)3600000)
 
-static char dir[64];
+static char dir[100];
 
 static int remove_one(const char *path, const struct stat *info, int type, struct FTW *walk)
 {
@@ -37,8 +38,7 @@ static void remove_dir(void)
 
 static void fresh(char *url, size_t size)
 {
-    snprintf(dir, sizeof dir, "/tmp/celeriac-backend-XXXXXX");
-    assert_non_null(mkdtemp(dir));
+    assert_true(cel__test_folder(dir, sizeof dir, "backend"));
     snprintf(url, size, "sqlite:///%s/store.db?synchronous=off", dir);
 }
 

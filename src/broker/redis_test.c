@@ -1,6 +1,5 @@
 /* redis_test.c - redis:// passes the suite on a private Redis, which this program starts; and what is its own: leases
  * that are lost, connections that are cut, workers that die, and what others have put there. */
-#include <ftw.h>
 #include <hiredis/hiredis.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -10,88 +9,32 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "broker/broker_conformance.h"
+#include "redis/test_server.h"
 
 #define SKIPPED 77
 #define LACKS   (CEL_LACKS_PRIORITY | CEL_LACKS_ACCEPTED | CEL_LACKS_DELAY)
 
-static char dir[64], socket_path[96];
-static pid_t server;
+static cel__test_redis server;
 
-/* ---- the server ---- */
-
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *walk)
-{
-    (void)info, (void)type, (void)walk;
-    return remove(path);
-}
-
-static redisContext *connect_server(void)
-{
-    for (int tries = 0; tries < 1000; tries++) {
-        redisContext *redis = redisConnectUnix(socket_path);
-
-        if (redis && !redis->err) {
-            redisReply *reply = redisCommand(redis, "AUTH secret");
-            bool ready = reply && reply->type == REDIS_REPLY_STATUS;
-
-            freeReplyObject(reply);
-            if (ready)
-                return redis;
-        }
-        redisFree(redis);
-        usleep(10000); /* the step of a look */
-    }
-    fprintf(stderr, "redis-server does not answer\n");
-    exit(1);
-}
-
-static void start_server(void)
-{
-    server = fork();
-    if (server == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (!freopen("/dev/null", "w", stdout))
-            _exit(126);
-        execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", socket_path,
-               "--dir", dir, "--requirepass", "secret", "--appendonly", "yes", "--save", "",
-               (char *)NULL);
-        _exit(127);
-    }
-    redisFree(connect_server());
-}
-
-static void kill_server(void)
-{
-    kill(server, SIGKILL);
-    waitpid(server, NULL, 0);
-    unlink(socket_path);
-}
-
-/* Runs a command in database 1, given as for printf(); the caller frees the reply. */
+/* In database 1; the caller frees the reply. */
 static redisReply *ask(const char *fmt, ...)
 {
-    redisContext *redis = connect_server();
-    redisReply *reply;
     va_list args;
 
-    freeReplyObject(redisCommand(redis, "SELECT 1"));
     va_start(args, fmt);
-    reply = redisvCommand(redis, fmt, args);
+    redisReply *reply = cel__test_redis_vask(&server, 1, fmt, args);
     va_end(args);
-    assert_non_null(reply);
-    redisFree(redis);
     return reply;
 }
 
 static void fresh(char *url, size_t size)
 {
     freeReplyObject(ask("FLUSHALL"));
-    snprintf(url, size, "redis+socket://:secret@%s?virtual_host=1", socket_path);
+    snprintf(url, size, "redis+socket://:secret@%s?virtual_host=1", server.path);
 }
 
 /* ---- a broker and a consumer ---- */
@@ -660,13 +603,13 @@ static void a_wrong_password_or_database_is_an_error_of_open(void **state)
 
     (void)state;
     begin(&fix, NULL);
-    snprintf(fix.url, sizeof fix.url, "redis+socket://:topsecret@%s", socket_path);
+    snprintf(fix.url, sizeof fix.url, "redis+socket://:topsecret@%s", server.path);
     assert_int_equal(try_open(&fix, &err), CEL_ECONFIG);
     assert_null(strstr(err.message, "topsecret"));
-    snprintf(fix.url, sizeof fix.url, "redis+socket://:secret@%s?virtual_host=99", socket_path);
+    snprintf(fix.url, sizeof fix.url, "redis+socket://:secret@%s?virtual_host=99", server.path);
     assert_int_equal(try_open(&fix, &err), CEL_ECONFIG);
     assert_non_null(strstr(err.message, "no database"));
-    snprintf(fix.url, sizeof fix.url, "redis+socket://:secret@%s-not-there", socket_path);
+    snprintf(fix.url, sizeof fix.url, "redis+socket://:secret@%s-not-there", server.path);
     assert_int_equal(try_open(&fix, &err), CEL_ECONN);
     assert_true(err.retriable);
     end_loop(&fix);
@@ -683,14 +626,14 @@ static void an_outage_is_told_and_what_is_out_is_settled_after_it(void **state)
     consume(&fix, "q", 1);
     wait_held(&fix, 1);
     wait_pending(&fix);
-    kill_server();
+    cel__test_redis_kill(&server);
     while (fix.state != CEL_ECONN)
         uv_run(&fix.loop, UV_RUN_ONCE);
     assert_int_equal(fix.broker->ops->accept(fix.held[0], NULL), CEL_ECONN);
     fix.pending++;
     fix.broker->ops->ack(fix.held[0], confirmed, &fix);
     fix.held_count = 0;
-    start_server();
+    cel__test_redis_start(&server);
     wait_held(&fix, 1);
     assert_int_equal(fix.state, CEL_OK);
     assert_true(body_is(fix.held[0], "y"));
@@ -717,14 +660,14 @@ static void what_a_claim_without_an_answer_took_is_not_forgotten(void **state)
     consume(&fix, "none", 1); /* so that its connections are up */
     wait_pending(&fix);
     wait_for_count(&fix, "ZCARD celeriac.consumers.none", 1);
-    kill(server, SIGSTOP);
+    kill(server.pid, SIGSTOP);
     consume(&fix, "q", 5);
     while (fix.state != CEL_ECONN)
         uv_run(&fix.loop, UV_RUN_ONCE);
     int64_t until_ms = cel__clock_mono_ms(cel__clock_system()) + 700;
     while (cel__clock_mono_ms(cel__clock_system()) < until_ms)
         uv_run(&fix.loop, UV_RUN_NOWAIT); /* the claim has failed by then */
-    kill(server, SIGCONT);
+    kill(server.pid, SIGCONT);
     wait_held(&fix, 2);
     assert_int_equal(ack(&fix, 0), CEL_OK);
     assert_int_equal(ack(&fix, 1), CEL_OK);
@@ -800,21 +743,13 @@ int main(void)
     };
     int failed = 0;
 
-    if (access("/usr/bin/redis-server", X_OK) != 0) {
-        printf("SKIP: redis-server is not installed\n");
+    if (!cel__test_redis_open(&server))
         return SKIPPED;
-    }
-    snprintf(dir, sizeof dir, "/tmp/celeriac-redis-XXXXXX");
-    if (!mkdtemp(dir))
-        return 1;
-    snprintf(socket_path, sizeof socket_path, "%s/socket", dir);
     signal(SIGPIPE, SIG_IGN);
-    start_server();
     failed += cel__broker_conformance(
         &(cel_broker_conformance){"redis, one thread", fresh, false, LACKS});
     failed += cel__broker_conformance(&(cel_broker_conformance){"redis", fresh, true, LACKS});
     failed += cmocka_run_group_tests_name("redis alone", tests, NULL, NULL);
-    kill_server();
-    nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    cel__test_redis_close(&server);
     return failed;
 }

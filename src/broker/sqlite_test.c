@@ -14,6 +14,7 @@
 #include <sqlite3.h>
 
 #include "broker/broker_conformance.h"
+#include "core/test_folder.h"
 
 #if defined(__SANITIZE_THREAD__)
 /* libsqlite3 is not instrumented: two connections of one process meet in its shared memory. */
@@ -27,7 +28,7 @@ const char *__tsan_default_suppressions(void)
 #define DEADLINE_MS 30000
 #define MAX_HELD    2048
 
-static char dir[] = "/tmp/celeriac-broker-XXXXXX";
+static char dir[100];
 static int number;
 static bool threaded;
 
@@ -627,13 +628,13 @@ int main(void)
     };
     int failed = 0;
 
-    if (!mkdtemp(dir))
+    if (!cel__test_folder(dir, sizeof dir, "broker"))
         return 1;
     for (int round = 0; round < 2; round++) {
         threaded = round == 1;
         failed += cel__broker_conformance(&(cel_broker_conformance){
-            threaded ? "sqlite broker, threaded" : "sqlite broker, inline", fresh_url,
-            threaded, 0});
+            threaded ? "sqlite broker, threaded" : "sqlite broker, inline", fresh_url, threaded,
+            0});
         failed += cmocka_run_group_tests_name(threaded ? "sqlite, threaded" : "sqlite, inline",
                                               tests, NULL, NULL);
     }

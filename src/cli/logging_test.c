@@ -12,11 +12,12 @@
 #include <cmocka.h>
 
 #include "cli/logging.h"
+#include "core/test_folder.h"
 
 #define STAMP "\\[[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2},[0-9]{3}: "
 
 struct fixture {
-    char folder[64], path[96], moved[96];
+    char folder[100], path[120], moved[120];
     char text[8192];
     cel_logging logging;
 };
@@ -28,8 +29,7 @@ static int set_up(void **state)
     *state = f;
     if (!f)
         return -1;
-    snprintf(f->folder, sizeof f->folder, "/tmp/celeriac-logging-XXXXXX");
-    if (!mkdtemp(f->folder))
+    if (!cel__test_folder(f->folder, sizeof f->folder, "logging"))
         return -1;
     snprintf(f->path, sizeof f->path, "%s/log", f->folder);
     snprintf(f->moved, sizeof f->moved, "%s/log.1", f->folder);

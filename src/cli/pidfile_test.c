@@ -13,15 +13,15 @@
 #include <cmocka.h>
 
 #include "cli/pidfile.h"
+#include "core/test_folder.h"
 
-static char folder[64];
-static char path[96];
+static char folder[100];
+static char path[120];
 
 static int make_folder(void **state)
 {
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/celeriac-pidfile-XXXXXX");
-    if (!mkdtemp(folder))
+    if (!cel__test_folder(folder, sizeof folder, "pidfile"))
         return -1;
     snprintf(path, sizeof path, "%s/worker.pid", folder);
     return 0;

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "core/mem.h"
+#include "core/test_folder.h"
 #include "sqlite/engine.h"
 
 #ifdef __SANITIZE_THREAD__
@@ -26,7 +27,7 @@ const char *__tsan_default_suppressions(void)
 
 #define DEADLINE_MS 20000
 
-static char dir[] = "/tmp/celeriac-engine-XXXXXX";
+static char dir[100];
 static bool threaded;
 
 typedef struct fixture {
@@ -477,8 +478,7 @@ static void opening_without_memory_fails_cleanly(void **state)
 static int make_dir(void **state)
 {
     (void)state;
-    memcpy(dir + strlen(dir) - 6, "XXXXXX", 6);
-    return mkdtemp(dir) ? 0 : -1;
+    return cel__test_folder(dir, sizeof dir, "engine") ? 0 : -1;
 }
 
 static int remove_dir(void **state)

@@ -147,20 +147,6 @@ class PythonCase(AmqpCase):
         self.write("project.py", PROJECT)
         self.env.update(TEST_BROKER=self.broker, TEST_NOTES=self.path("notes"), PYTHONDONTWRITEBYTECODE="1")
 
-    def python(self, code):
-        done = subprocess.run([sys.executable, "-c", "from project import *\n" + code], cwd=self.dir, env=self.env, text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=support.TIMEOUT, check=False)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        return done.stdout.split()
-
-    def python_worker(self):
-        process = support.Process([sys.executable, "-m", "celery", "-A", "project", "worker", "-P", "solo", "-l", "info", "-n",
-                                   "py@test", "--without-gossip", "--without-mingle", "--without-heartbeat"], self.dir,
-                                  {**self.env, "C_FORCE_ROOT": "1"})
-        self._processes.append(process)
-        process.expect(r" ready\.$")
-        return process
-
 
 class PythonClientTest(PythonCase):
     """Python sends, we run."""

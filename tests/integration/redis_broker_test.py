@@ -4,7 +4,6 @@ import json
 import os
 import random
 import re
-import subprocess
 import sys
 import time
 import unittest
@@ -114,20 +113,6 @@ class RedisCase(support.Case):
 
     def wait_until_settled(self):
         support.wait_until(lambda: self.unacked() == (0, 0), "nothing is unacknowledged")
-
-    def python(self, code):
-        done = subprocess.run([sys.executable, "-c", "from project import *\n" + code], cwd=self.dir, env=self.env, text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=support.TIMEOUT, check=False)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        return done.stdout.split("\n")[:-1]
-
-    def python_worker(self, queue="celery", name="py@test"):
-        process = support.Process([sys.executable, "-m", "celery", "-A", "project", "worker", "-P", "solo", "-l", "info", "-n", name,
-                                   "-Q", queue, "--without-gossip", "--without-mingle", "--without-heartbeat"], self.dir,
-                                  {**self.env, "C_FORCE_ROOT": "1"})
-        self._processes.append(process)
-        process.expect(r" ready\.$")
-        return process
 
 
 class WorkerTest(RedisCase):

@@ -1,7 +1,6 @@
 """Results in Redis, messages in RabbitMQ: workers and clients of ours and of Python's Celery, on private servers."""
 import json
 import os
-import subprocess
 import sys
 import unittest
 
@@ -58,6 +57,7 @@ def sig(name, *args, queue=None):
 
 
 class RedisCase(support.Case):
+    python_queue = "python"
     hosts = iter(range(40))
 
     def setUp(self):
@@ -70,20 +70,6 @@ class RedisCase(support.Case):
 
     def globals(self):
         return ["-b", self.broker, "--result-backend", self.backend] + (["-A", self.tasks] if self.module else [])
-
-    def python(self, code):
-        done = subprocess.run([sys.executable, "-c", "from project import *\n" + code], cwd=self.dir, env=self.env, text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=support.TIMEOUT, check=False)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        return done.stdout.split("\n")[:-1]
-
-    def python_worker(self):
-        process = support.Process([sys.executable, "-m", "celery", "-A", "project", "worker", "-P", "solo", "-l", "info", "-n",
-                                   "py@test", "-Q", "python", "--without-gossip", "--without-mingle", "--without-heartbeat"], self.dir,
-                                  {**self.env, "C_FORCE_ROOT": "1"})
-        self._processes.append(process)
-        process.expect(r" ready\.$")
-        return process
 
     def assert_keys_expire(self):
         for key in REDIS.keys():

@@ -109,6 +109,7 @@ class EmbeddedTest(RpcCase):
 
 
 class RabbitTest(RpcCase):
+    python_queue = "python"
     hosts = iter(range(40))
 
     def setUp(self):
@@ -118,20 +119,6 @@ class RabbitTest(RpcCase):
         self.url = RABBIT.url(f"t{next(RabbitTest.hosts)}")
         self.write("project.py", PROJECT)
         self.env.update(TEST_BROKER=self.url, PYTHONDONTWRITEBYTECODE="1")
-
-    def python(self, code):
-        done = subprocess.run([sys.executable, "-c", "from project import *\n" + code], cwd=self.dir, env=self.env, text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=support.TIMEOUT, check=False)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        return done.stdout.split("\n")[:-1]
-
-    def python_worker(self):
-        process = support.Process([sys.executable, "-m", "celery", "-A", "project", "worker", "-P", "solo", "-l", "info", "-n",
-                                   "py@test", "-Q", "python", "--without-gossip", "--without-mingle", "--without-heartbeat"], self.dir,
-                                  self.env)
-        self._processes.append(process)
-        process.expect(r" ready\.")
-        return process
 
     def test_results_come_to_who_sent_the_task(self):
         self.worker("-c", "2")

@@ -83,6 +83,8 @@ def tearDownModule():
 
 
 class SerializerCase(support.Case):
+    python_queue = "py"
+
     def setUp(self):
         super().setUp()
         SERVER.cli("FLUSHALL")
@@ -98,20 +100,6 @@ class SerializerCase(support.Case):
 
     def globals(self):
         return ["-A", self.tasks]
-
-    def python(self, code, **env):
-        done = subprocess.run([sys.executable, "-c", "from project import *\n" + code], cwd=self.dir, env={**self.env, **env}, text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=support.TIMEOUT, check=False)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        return done.stdout.split("\n")[:-1]
-
-    def python_worker(self, queue="py", **env):
-        process = support.Process([sys.executable, "-m", "celery", "-A", "project", "worker", "-P", "solo", "-l", "info", "-n", "py@test",
-                                   "-Q", queue, "--without-gossip", "--without-mingle", "--without-heartbeat"], self.dir,
-                                  {**self.env, "C_FORCE_ROOT": "1", **env})
-        self._processes.append(process)
-        process.expect(r" ready\.$")
-        return process
 
     def canvas(self, signature, exit_status=0):
         """Sends it with our client and waits; returns the value, or what it says of the failure."""

@@ -233,6 +233,26 @@ class Case(unittest.TestCase):
         worker = self.spawn("worker", "-l", level, "-n", name, *options, kind=Worker, **rest)
         return worker.ready() if wait else worker
 
+    # ---- Python's Celery: project.py in the test's folder is its app
+
+    python_queue = "celery"
+
+    def python(self, code, **env):
+        """Runs a client's program; returns the lines that it printed."""
+        done = subprocess.run([sys.executable, "-c", "from project import *\n" + code], cwd=self.dir, env={**self.env, **env}, text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout.split("\n")[:-1]
+
+    def python_worker(self, queue=None, name="py@test", **env):
+        """Starts a worker of Python's and waits until it is ready."""
+        process = Process([sys.executable, "-m", "celery", "-A", "project", "worker", "-P", "solo", "-l", "info", "-n", name,
+                           "-Q", queue or self.python_queue, "--without-gossip", "--without-mingle", "--without-heartbeat"], self.dir,
+                          {**self.env, "C_FORCE_ROOT": "1", **env})
+        self._processes.append(process)
+        process.expect(r" ready\.$")
+        return process
+
     # ---- files and the database
 
     def path(self, name):
