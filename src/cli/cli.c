@@ -37,10 +37,9 @@ const cel_option cel__global_options[] = {
 };
 
 const cel_command *const cel__commands[] = {
-    &cel__worker_command, &cel__dispatch_command,
-    &cel__call_command,   &cel__rpc_command,
-    &cel__result_command, &cel__purge_command,
-    &cel__list_command,   &cel__report_command,
+    &cel__worker_command, &cel__dispatch_command, &cel__multi_command,
+    &cel__call_command,   &cel__rpc_command,      &cel__result_command,
+    &cel__purge_command,  &cel__list_command,     &cel__report_command,
     &cel__help_command,   NULL,
 };
 
@@ -183,6 +182,8 @@ static int run_command(cel_cli *cli, cel_args *args)
     if (command->max_words >= 0 && args->word_count > command->max_words)
         return cel__cli_usage(cli, "Got unexpected extra argument (%s)",
                               args->words[command->max_words]);
+    if (workdir && command->max_words == CEL_WORDS_RAW)
+        workdir = NULL; /* it is for the processes that are started */
     if (workdir)
         cli->start_dir = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (workdir && chdir(workdir) != 0)
@@ -212,9 +213,16 @@ static int dispatch(cel_cli *cli, cel_args *args)
     cli->command = cel__command_find(cli->argv[at]);
     if (!cli->command)
         return unknown_command(cli, cli->argv[at]);
-    at++;
-    /* Global options may stand behind the command too: what Celery refuses is harmless here. */
+    cli->command_at = at++;
     args->tables[1] = cli->command->options;
+    if (cli->command->max_words == CEL_WORDS_RAW) {
+        if (at < cli->argc && strcmp(cli->argv[at], "--help") == 0) {
+            cel__help_command_print(stdout, cli->command);
+            return CEL_EXIT_OK;
+        }
+        return run_command(cli, args);
+    }
+    /* Global options may stand behind the command too: what Celery refuses is harmless here. */
     if (cel__args_read(args, cli->argc, cli->argv, &at, false, &err) != CEL_OK)
         return cel__cli_usage(cli, "%s", err.message);
     return run_command(cli, args);

@@ -20,7 +20,8 @@ typedef struct cel_cli {
     const cel_args *global;
     const cel_command *command;
     bool quiet, no_color;
-    int start_dir; /* where --workdir came from: a descriptor; -1: not given */
+    int command_at; /* argv[command_at] is the name of the command */
+    int start_dir;  /* where --workdir came from: a descriptor; -1: not given */
     cel_logging logging;
 } cel_cli;
 
@@ -31,6 +32,7 @@ extern const cel_option cel__global_options[];
 extern const cel_command *const cel__commands[]; /* NULL-terminated, in the order of help */
 
 extern const cel_command cel__worker_command;
+extern const cel_command cel__multi_command;
 extern const cel_command cel__call_command;
 extern const cel_command cel__result_command;
 extern const cel_command cel__dispatch_command;

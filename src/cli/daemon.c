@@ -5,39 +5,66 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static cel_code fork_and_leave(cel_error *err)
+/* The first process stays until the daemon has reported, or has died without. */
+static _Noreturn void leave_with(int reader)
 {
-    pid_t pid = fork();
+    unsigned char status = 1;
 
-    if (pid < 0)
-        return cel_error_set(err, CEL_EIO, "cannot fork: %s", strerror(errno));
-    if (pid > 0)
-        _exit(0);
+    while (read(reader, &status, 1) < 0 && errno == EINTR)
+        ;
+    _exit(status);
+}
+
+cel_code cel__daemon_detach(int *report, cel_error *err)
+{
+    int ends[2];
+    pid_t pid;
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return cel_error_set(err, CEL_EIO, "cannot make a pipe: %s", strerror(errno));
+    pid = fork();
+    if (pid > 0) {
+        close(ends[1]);
+        leave_with(ends[0]);
+    }
+    close(ends[0]);
+    if (pid == 0) {
+        setsid();
+        pid = fork();
+        if (pid > 0)
+            _exit(0);
+    }
+    if (pid < 0) {
+        int why = errno;
+
+        close(ends[1]);
+        return cel_error_set(err, CEL_EIO, "cannot fork: %s", strerror(why));
+    }
+    *report = ends[1];
     return CEL_OK;
 }
 
-cel_code cel__daemon_detach(cel_error *err)
+void cel__daemon_report(int report, int status)
 {
+    unsigned char byte = (unsigned char)status;
     int null;
 
-    if (fork_and_leave(err) != CEL_OK)
-        return err ? err->code : CEL_EIO;
-    setsid();
-    if (fork_and_leave(err) != CEL_OK)
-        return err ? err->code : CEL_EIO;
-    null = open("/dev/null", O_RDWR);
-    if (null < 0)
-        return cel_error_set(err, CEL_EIO, "/dev/null: %s", strerror(errno));
-    dup2(null, STDIN_FILENO);
-    dup2(null, STDOUT_FILENO);
-    dup2(null, STDERR_FILENO);
-    if (null > STDERR_FILENO)
+    fflush(NULL); /* what was said goes where it was meant to */
+    null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null >= 0) {
+        dup2(null, STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+        dup2(null, STDERR_FILENO);
         close(null);
-    return CEL_OK;
+    }
+    if (write(report, &byte, 1) != 1)
+        errno = 0; /* nobody waits any more */
+    close(report);
 }
 
 static bool number(const char *text, unsigned *value)

@@ -37,11 +37,12 @@ typedef struct cel_command {
     const char *summary;  /* one line */
     const char *details;  /* paragraphs; may be NULL */
     const cel_option *options;
-    int min_words, max_words; /* positional words; -1: any number */
+    int min_words, max_words; /* positional words; -1: any number; CEL_WORDS_RAW */
     int (*run)(struct cel_cli *cli, const struct cel_args *args); /* returns the exit status */
 } cel_command;
 
 #define CEL_WORDS_MAX 256
+#define CEL_WORDS_RAW (-2) /* the command reads what stands behind its name itself; its options are for help only */
 
 /* What was read. Values are views of argv or the environment. */
 typedef struct cel_args {

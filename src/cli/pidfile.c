@@ -9,8 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Returns the process id in the file, 0 if there is none in it, -1 if there is no file. */
-static int read_pid(const char *path)
+int cel__pidfile_read(const char *path)
 {
     char text[32];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -62,7 +61,7 @@ cel_code cel__pidfile_create(const char *path, int *pid, bool *stale, cel_error 
 
         if (code != CEL_EEXIST)
             return code;
-        *pid = read_pid(path);
+        *pid = cel__pidfile_read(path);
         if (*pid > 0 && *pid != (int)getpid() && (kill(*pid, 0) == 0 || errno == EPERM))
             break;
         *stale = true;
@@ -74,6 +73,6 @@ cel_code cel__pidfile_create(const char *path, int *pid, bool *stale, cel_error 
 
 void cel__pidfile_remove(const char *path)
 {
-    if (read_pid(path) == (int)getpid())
+    if (cel__pidfile_read(path) == (int)getpid())
         unlink(path);
 }

@@ -13,4 +13,7 @@ cel_code cel__pidfile_create(const char *path, int *pid, bool *stale, cel_error 
 /* Removes it if it still holds this process's id. */
 void cel__pidfile_remove(const char *path);
 
+/* Returns the process id in the file, 0 if there is none in it, -1 if there is no file. */
+int cel__pidfile_read(const char *path);
+
 #endif

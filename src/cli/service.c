@@ -169,18 +169,30 @@ static int take_pidfile(cel_service *service)
     return code == CEL_EEXIST ? CEL_EXIT_CANTCREAT : CEL_EXIT_FAILURE;
 }
 
-int cel__service_start(cel_service *service)
+static int take_rights_and_files(cel_service *service)
 {
     cel_logging *logging = &service->cli->logging;
     cel_error err = {0};
 
-    if (cel__args_flag(service->args, "detach") && cel__daemon_detach(&err) != CEL_OK)
-        return cel__cli_fail(&err);
     if (!become(service))
         return CEL_EXIT_FAILURE;
     if (service->logfile && cel__logging_open(logging, service->logfile, &err) != CEL_OK)
         return cel__cli_fail(&err);
     return take_pidfile(service);
+}
+
+int cel__service_start(cel_service *service)
+{
+    cel_error err = {0};
+    int report = -1;
+    int status;
+
+    if (cel__args_flag(service->args, "detach") && cel__daemon_detach(&report, &err) != CEL_OK)
+        return cel__cli_fail(&err);
+    status = take_rights_and_files(service);
+    if (report >= 0)
+        cel__daemon_report(report, status);
+    return status;
 }
 
 void cel__service_done(cel_service *service)

@@ -24,6 +24,8 @@ static const cel_option options[] = {
     {"queues", 'Q', NULL, CEL_OPTION_STRING, "LIST", NULL,
      "Queues to consume, comma-separated"},
     {"exclude-queues", 'X', NULL, CEL_OPTION_STRING, "LIST", NULL, "Queues not to consume"},
+    {"executable", 0, NULL, CEL_OPTION_STRING, "PROGRAM", NULL,
+     "What HUP starts anew. Default: the same program"},
     {"pool", 'P', NULL, CEL_OPTION_STRING, "POOL", NULL, "prefork (default), threads or solo"},
     {"include", 'I', NULL, CEL_OPTION_STRING, "LIST", NULL,
      "More task modules to load, comma-separated"},
@@ -353,12 +355,14 @@ static int prepare_and_run(struct run *run)
 
 /* The same command again. By its name first: /proc/self/exe is the program that runs, also when it has been replaced by a newer
  * one since. Returns only if that fails. */
-static int start_anew(cel_cli *cli)
+static int start_anew(cel_cli *cli, const cel_args *args)
 {
+    const char *program = cel__args_string(args, "executable");
+
     cel__logging_flush(&cli->logging);
     signal(SIGPIPE, SIG_DFL); /* what is ignored would stay so */
     if (cli->start_dir < 0 || fchdir(cli->start_dir) == 0) {
-        execvp(cli->argv[0], cli->argv);
+        execvp(program ? program : cli->argv[0], cli->argv);
         execv("/proc/self/exe", cli->argv);
     }
     fprintf(stderr, "Error: cannot restart: %s\n", strerror(errno));
@@ -381,7 +385,7 @@ static int run_command(cel_cli *cli, const cel_args *args)
     cel__zygote_stop(run.zygote);
     cel_app_free(run.app);
     cel__service_done(&run.service);
-    return run.restart && status == CEL_EXIT_OK ? start_anew(cli) : status;
+    return run.restart && status == CEL_EXIT_OK ? start_anew(cli, args) : status;
 }
 
 const cel_command cel__worker_command = {

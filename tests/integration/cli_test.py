@@ -411,6 +411,15 @@ class EndTest(support.Case):
             os.kill(pid, signal.SIGTERM)
         support.wait_until(lambda: not os.path.exists(self.path("w.pid")), "the end of the daemon")
 
+    def test_a_daemon_that_does_not_start_is_told(self):
+        done = self.run_command("worker", "-c", "1", "-D", "-f", self.path("no/such/folder.log"))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no/such/folder.log': No such file or directory", done.stderr)
+        first = self.worker("-c", "1", "--pidfile", self.path("w.pid"))
+        done = self.run_command("worker", "-c", "1", "-D", "--pidfile", self.path("w.pid"))
+        self.assertEqual(done.returncode, 73)
+        self.assertIn(f"(pid: {first.pid})", done.stderr)
+
     def test_a_pool_that_cannot_keep_a_hard_limit_refuses_it(self):
         done = self.run_command("worker", "-P", "threads", "--time-limit", "5")
         self.assertEqual(done.returncode, 1)
