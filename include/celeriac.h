@@ -6,10 +6,12 @@
 #include "celeriac/error.h"
 #include "celeriac/flow.h"
 #include "celeriac/log.h"
+#include "celeriac/program.h"
 #include "celeriac/result.h"
 #include "celeriac/rpc.h"
 #include "celeriac/send.h"
 #include "celeriac/signature.h"
+#include "celeriac/signals.h"
 #include "celeriac/task.h"
 #include "celeriac/version.h"
 

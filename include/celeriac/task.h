@@ -153,7 +153,7 @@ CEL_API int cel_request_priority(const cel_request *req);          /* -1: none *
 CEL_API int64_t cel_request_group_index(const cel_request *req);   /* -1: none */
 CEL_API int64_t cel_request_eta_ms(const cel_request *req);        /* wall time; -1: none */
 CEL_API int64_t cel_request_expires_ms(const cel_request *req);    /* wall time; -1: none */
-CEL_API int64_t cel_request_time_limit_ms(const cel_request *req); /* the hard limit in force; 0: none */
+CEL_API int64_t cel_request_time_limit_ms(const cel_request *req); /* the hard limit, which threads and solo cannot keep; 0: none */
 CEL_API int64_t cel_request_soft_time_limit_ms(const cel_request *req);
 CEL_API cel_app *cel_request_app(const cel_request *req);
 

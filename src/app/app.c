@@ -11,6 +11,8 @@
 #include "app/client.h"
 #include "app/declare.h"
 #include "app/flow.h"
+#include "app/program.h"
+#include "app/signals.h"
 #include "celeriac/task.h"
 #include "core/buf.h"
 #include "core/id.h"
@@ -187,6 +189,8 @@ static cel_code fill_app(cel_app *app, const cel_app_options *o, cel_error *err)
                                  err);
     if (code == CEL_OK)
         code = cel__builtins_register(app, err);
+    if (code == CEL_OK)
+        code = cel__programs_configure(app, err);
     return code;
 }
 
@@ -225,6 +229,8 @@ void cel_app_free(cel_app *app)
     cel__codings_done(&app->codings);
     cel__declarations_free(app->declarations);
     cel__flows_free(app->flows);
+    cel__programs_free(app->programs);
+    cel__signals_free(app->signals);
     pthread_mutex_destroy(&app->declare_lock);
     pthread_mutex_destroy(&app->client_lock);
     cel__free(app->broker_url);

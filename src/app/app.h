@@ -18,6 +18,8 @@
 struct cel_client;
 struct cel_declaration;
 struct cel_flow_entry;
+struct cel_program_entry;
+struct cel_signal_node;
 
 struct cel_app {
     char *name;             /* owned */
@@ -37,6 +39,9 @@ struct cel_app {
     char reply_to[37];      /* a UUID, as Celery sends it */
     pthread_mutex_t declare_lock;         /* guards `declarations` */
     struct cel_declaration *declarations; /* owned; see declare.h */
+    struct cel_signal_node *signals;      /* owned; see signals.h */
+    unsigned signals_wanted;              /* a bit for each signal that has callbacks */
+    struct cel_program_entry *programs;   /* owned; see program.h */
     struct cel_flow_entry *flows;         /* owned, in the order of their names; see flow.h */
 };
 

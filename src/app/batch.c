@@ -7,6 +7,7 @@
 
 #include "app/route.h"
 #include "app/sensitive.h"
+#include "app/signals.h"
 #include "core/id.h"
 #include "core/json.h"
 #include "core/mem.h"
@@ -190,6 +191,8 @@ static cel_code add_message(cel_batch *batch,
         return cel_error_set(err, CEL_ENOMEM, "no memory for a message");
     chunk->count++;
     batch->count++;
+    cel__signal_message(batch->app, CEL_SIGNAL_BEFORE_TASK_PUBLISH, spec->task, spec->id,
+                        message->routing_key);
     return CEL_OK;
 }
 

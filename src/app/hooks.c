@@ -1,6 +1,8 @@
 /* hooks.c - see hooks.h. */
 #include "app/hooks.h"
 
+#include "app/signals.h"
+
 /* A hook may call cel_raise() and its like: it must not change how the task has ended. */
 struct kept_end {
     cel_request_end end;
@@ -9,13 +11,24 @@ struct kept_end {
     bool requeue;
 };
 
-static void call_hook(cel_task_hook hook, cel_request *req, const cel_task_end *end)
+static void send_signal(cel_request *req, cel_signal signal, const cel_task_end *end)
+{
+    if (cel__signal_wanted(req->app, signal))
+        cel__signal_send(req->app, &(cel_signal_event){.signal = signal,
+                                                       .task = cel_request_task(req),
+                                                       .task_id = cel_request_id(req),
+                                                       .request = req,
+                                                       .end = end});
+}
+
+/* Calls the task's own hook, then the app's callbacks. */
+static void tell(cel_request *req, cel_task_hook hook, cel_signal name, const cel_task_end *end)
 {
     struct kept_end kept = {req->end, req->exception, req->retry_ms, req->requeue};
 
-    if (!hook)
-        return;
-    hook(req, end);
+    if (hook)
+        hook(req, end);
+    send_signal(req, name, end);
     req->end = kept.end;
     req->exception = kept.exception;
     req->retry_ms = kept.retry_ms;
@@ -58,6 +71,7 @@ bool cel__hooks_before(cel_request *req)
 {
     cel_task_hook hook = req->entry->options.before_start;
 
+    send_signal(req, CEL_SIGNAL_TASK_PRERUN, &(cel_task_end){.state = "STARTED"});
     if (hook)
         hook(req, &(cel_task_end){.state = "STARTED"});
     return req->end == CEL_END_NONE;
@@ -68,14 +82,15 @@ void cel__hooks_after(cel_request *req, const json_t *value)
     const cel_task_options *o = &req->entry->options;
     cel_task_end end;
 
-    if (!o->on_success && !o->on_failure && !o->on_retry && !o->after_return)
+    if (!o->on_success && !o->on_failure && !o->on_retry && !o->after_return &&
+        !req->app->signals)
         return;
     end = describe(req, value);
     if (req->end == CEL_END_NONE)
-        call_hook(o->on_success, req, &end);
+        tell(req, o->on_success, CEL_SIGNAL_TASK_SUCCESS, &end);
     else if (req->end == CEL_END_RAISED)
-        call_hook(o->on_failure, req, &end);
+        tell(req, o->on_failure, CEL_SIGNAL_TASK_FAILURE, &end);
     else if (req->end == CEL_END_RETRY)
-        call_hook(o->on_retry, req, &end);
-    call_hook(o->after_return, req, &end);
+        tell(req, o->on_retry, CEL_SIGNAL_TASK_RETRY, &end);
+    tell(req, o->after_return, CEL_SIGNAL_TASK_POSTRUN, &end);
 }

@@ -1,4 +1,4 @@
-/* hooks.h - what is called around a task's function: the hooks of its options. On the thread that runs the task. */
+/* hooks.h - what is called around a task's function: the hooks of its options, and the app's signals. On the thread that runs the task. */
 #ifndef CEL_APP_HOOKS_H
 #define CEL_APP_HOOKS_H
 

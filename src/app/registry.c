@@ -267,6 +267,7 @@ cel_code cel__registry_add(cel_registry *registry,
     free_options(&node->entry.options);
     node->entry.options = copy;
     node->entry.fn = fn;
+    node->entry.program = NULL;
     return CEL_OK;
 }
 

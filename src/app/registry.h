@@ -12,6 +12,7 @@
 typedef struct cel_task_entry {
     char *name; /* owned */
     cel_task_fn fn;
+    const struct cel_program_entry *program; /* borrowed; NULL: a function. See program.h */
     cel_task_options options; /* strings owned by the entry; `size` is that of this library */
     /* Statistics for the worker's loop thread alone: runtimes of late, in microseconds, moving
      * average; 0: not known. */

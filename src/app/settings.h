@@ -393,6 +393,9 @@ enum {
       "Store no results, unless a task says otherwise")                                       \
     X(task_inherit_parent_priority, BOOL, "false", "CELERY_INHERIT_PARENT_PRIORITY", 0,       \
       "A child task has its parent's priority")                                               \
+    X(task_programs, DICT, "null", NULL, 0,                                                   \
+      "Programs that are tasks: a command (list of strings) by name of the task, or a "       \
+      "dictionary with a command and options")                                                \
     X(task_protocol, COUNT, "2", "CELERY_TASK_PROTOCOL", 0,                                   \
       "Message protocol: 2, or 1")                                                            \
     X(task_publish_retry, BOOL, "true", "CELERY_TASK_PUBLISH_RETRY", 0,                       \

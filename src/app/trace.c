@@ -19,6 +19,7 @@
 #include "app/request.h"
 #include "app/retry.h"
 #include "app/sensitive.h"
+#include "app/signals.h"
 #include "core/json.h"
 #include "core/mem.h"
 
@@ -641,6 +642,7 @@ static cel_code start(void *user, cel_error *err)
 {
     if (!get_tracer(user))
         return cel_error_set(err, CEL_ENOMEM, "no memory for a thread that runs tasks");
+    cel__signal_send(user, &(cel_signal_event){.signal = CEL_SIGNAL_WORKER_PROCESS_INIT});
     return CEL_OK;
 }
 

@@ -41,8 +41,8 @@ typedef struct cel_pool_host {
 /* What a running request can do; lives during run(). Called on the thread that runs. */
 struct cel_pool_call {
     uint64_t request_id;
-    int64_t soft_limit_ms; /* the limits in force, 0: none */
-    int64_t hard_limit_ms;
+    int64_t soft_limit_ms; /* the limits that were asked for, 0: none */
+    int64_t hard_limit_ms; /* kept by the pool only where it has hard_limits */
     /* Sends a frame upwards (UPDATE, PUBLISH, LOG). With `reply` it waits for the REPLY frame
      * and puts it there (the caller frees it with cel__buf_done). CEL_ENOTSUP where there is
      * nobody to ask (solo, with `reply`), CEL_ECANCELED if the pool closes meanwhile, CEL_EIO
@@ -185,6 +185,13 @@ const char *cel__pool_names(void);
 typedef struct cel_zygote cel_zygote;
 cel_code cel__zygote_start(cel_zygote **out, const cel_pool_host *host, cel_error *err);
 void cel__zygote_stop(cel_zygote *zygote);
+
+/* Whether this process is a child of the prefork pool: then its whole process group ends with it. Any thread. */
+bool cel__pool_guards_group(void);
+
+/* In the environment of what such a child executes: its process id. When the child is dead, orphans that have it are
+ * ended, wherever they have put themselves. */
+#define CEL_POOL_VARIABLE "CELERIAC_POOL_CHILD"
 
 extern const cel_pool_ops cel__prefork_pool_ops;
 extern const cel_pool_ops cel__threads_pool_ops;

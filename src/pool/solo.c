@@ -105,7 +105,7 @@ static void run(struct solo *pool, cel_pool_request *request)
     const cel_pool_callbacks *calls = &pool->opts.callbacks;
     int64_t soft_ms = request->soft_limit_ms;
     struct solo_call call = {
-        .base = {request->id, soft_ms, 0, call_send, call_is_canceled},
+        .base = {request->id, soft_ms, request->hard_limit_ms, call_send, call_is_canceled},
         .pool = pool,
     };
 

@@ -215,7 +215,7 @@ static void execute(struct thread *thread, struct run *run)
     int64_t soft_ms = request->soft_limit_ms;
     int64_t now_ms = cel__clock_mono_ms(pool->opts.clock);
     struct thread_call call = {
-        .base = {request->id, soft_ms, 0, call_send, call_is_canceled},
+        .base = {request->id, soft_ms, request->hard_limit_ms, call_send, call_is_canceled},
         .pool = pool,
         .run = run,
         .soft_due_ms = soft_ms > 0 ? now_ms + soft_ms : INT64_MAX,

@@ -5,7 +5,8 @@
  * It has one thread, touches nothing of the module, and waits for two things: packets on the
  * control socket and signals (a signalfd). A child's process group is killed before the child
  * is reaped, while its number cannot be anybody else's; so what a task left running ends with
- * the task's process.
+ * the task's process. What programs have put into groups of their own comes to the zygote as orphans, which it knows by a
+ * variable of their environment (CEL_POOL_VARIABLE): daemons that a task started on purpose have none.
  *
  * Deaths: the worker's ends the stream (and raises HUP here, PDEATHSIG, in case somebody holds
  * the other end): all groups are killed. The zygote's own, by a KILL from outside, kills the
@@ -26,6 +27,8 @@
 
 #include "core/mem.h"
 
+#define ORPHAN_ROUNDS 1000 /* of orphans that have children of their own */
+
 struct kin {
     pid_t pid;
     int number;
@@ -39,6 +42,13 @@ struct zygote {
     struct kin *children; /* owned */
     size_t len, cap;
 };
+
+static bool is_child;
+
+bool cel__pool_guards_group(void)
+{
+    return is_child;
+}
 
 /* ---- dispositions ---- */
 
@@ -91,6 +101,70 @@ static struct kin *find_kin(struct zygote *zygote, int number, pid_t pid)
     return NULL;
 }
 
+/* ---- what programs of a dead child have left in groups of their own ---- */
+
+/* Whether the environment of the process has this variable. */
+static bool has_variable(pid_t pid, const char *variable)
+{
+    static char text[128u << 10]; /* the longest that is looked through; one thread */
+    size_t len = 0, wanted = strlen(variable) + 1;
+    char path[32];
+    ssize_t got;
+    int fd;
+
+    snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    while (len < sizeof text && (got = read(fd, text + len, sizeof text - len)) > 0)
+        len += (size_t)got;
+    close(fd);
+    for (const char *at = text; len >= wanted;) {
+        const char *end = memchr(at, '\0', len);
+
+        if (memcmp(at, variable, wanted) == 0)
+            return true;
+        if (!end)
+            return false;
+        len -= (size_t)(end + 1 - at);
+        at = end + 1;
+    }
+    return false;
+}
+
+/* Ends the orphans that carry the variable; the zygote has adopted them. Returns whether there were any. */
+static bool end_marked(struct zygote *zygote, const char *variable)
+{
+    char path[48];
+    bool found = false;
+    FILE *file;
+    int pid;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    file = fopen(path, "re");
+    if (!file)
+        return false;
+    while (fscanf(file, "%d", &pid) == 1) {
+        if (find_kin(zygote, 0, pid) || !has_variable(pid, variable))
+            continue;
+        kill(pid, SIGKILL);
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+        found = true;
+    }
+    fclose(file);
+    return found;
+}
+
+static void end_orphans(struct zygote *zygote, pid_t child)
+{
+    char variable[48];
+
+    snprintf(variable, sizeof variable, CEL_POOL_VARIABLE "=%d", (int)child);
+    for (int round = 0; round < ORPHAN_ROUNDS && end_marked(zygote, variable); round++)
+        continue;
+}
+
 /* Reports and forgets a child that is dead but not reaped. */
 static void bury(struct zygote *zygote, pid_t pid)
 {
@@ -105,6 +179,7 @@ static void bury(struct zygote *zygote, pid_t pid)
         return;
     report(zygote, CEL_ZYGOTE_EXITED, kin->number, pid, status);
     *kin = zygote->children[--zygote->len];
+    end_orphans(zygote, pid);
 }
 
 static void reap(struct zygote *zygote)
@@ -145,6 +220,7 @@ become_child(struct zygote *zygote, int number, const int fds[2], pid_t parent)
     if (getppid() != parent)
         _exit(0);
     setpgid(0, 0);
+    is_child = true;
     close(zygote->fd);
     close(zygote->signals);
     snprintf(name, sizeof name, "celeriac:w%d", number);
@@ -271,6 +347,7 @@ _Noreturn static void zygote_main(struct zygote *zygote)
     sigprocmask(SIG_SETMASK, &mask, NULL);
     zygote->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     prctl(PR_SET_PDEATHSIG, SIGHUP);
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* orphans come here: see end_orphans() */
     if (zygote->signals < 0 || getppid() != zygote->worker)
         _exit(1);
     open_null_as_stdin();

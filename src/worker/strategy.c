@@ -8,6 +8,7 @@
 
 #include <utlist.h>
 
+#include "app/signals.h"
 #include "app/trace.h"
 #include "core/mem.h"
 #include "worker/outcome.h"
@@ -65,10 +66,17 @@ static void fail_unregistered(cel_worker_request *request)
     cel__buf_done(&args);
 }
 
+static void send_signal(const cel_worker_request *request, cel_signal name)
+{
+    cel__signal_message(request->worker->app, name, request->headers.task, request->headers.id,
+                        request->delivery->queue);
+}
+
 static void discard(cel_worker_request *request, const char *why)
 {
     char args[64];
 
+    send_signal(request, CEL_SIGNAL_TASK_REVOKED);
     cel__worker_log(request->worker, CEL_LOG_INFO, "Discarding revoked task: %.*s[%.*s]",
                     CEL_VIEW_ARG(cel__request_name(request)),
                     CEL_VIEW_ARG(request->headers.id));
@@ -280,6 +288,7 @@ static void admit(cel_worker_request *request)
 
     request->entry = cel__registry_find(worker->app->registry, request->headers.task);
     if (!request->entry) {
+        send_signal(request, CEL_SIGNAL_TASK_UNKNOWN);
         fail_unregistered(request);
         return;
     }
@@ -294,8 +303,15 @@ static void admit(cel_worker_request *request)
         cel__worker_log(worker, CEL_LOG_INFO, "Task %.*s[%.*s] received",
                         CEL_VIEW_ARG(cel__request_name(request)),
                         CEL_VIEW_ARG(request->headers.id));
+    send_signal(request, CEL_SIGNAL_TASK_RECEIVED);
     if (!postpone(request))
         hold(request);
+}
+
+static void signal_rejected(const cel_worker_request *request)
+{
+    cel__signal_message(request->worker->app, CEL_SIGNAL_TASK_REJECTED, (cel_view){NULL, 0},
+                        (cel_view){NULL, 0}, request->delivery->queue);
 }
 
 void cel__strategy_receive(void *user, cel_delivery *delivery)
@@ -325,6 +341,7 @@ void cel__strategy_receive(void *user, cel_delivery *delivery)
                         "body): %s",
                         CEL_VIEW_ARG(delivery->queue), delivery->message.headers.len,
                         delivery->message.body.len, err.message);
+        signal_rejected(request);
         cel__settle_reject(request, false);
         return;
     }
@@ -336,6 +353,7 @@ void cel__strategy_receive(void *user, cel_delivery *delivery)
                         CEL_VIEW_ARG(cel__request_name(request)),
                         CEL_VIEW_ARG(request->headers.id), CEL_VIEW_ARG(delivery->queue),
                         err.message);
+        signal_rejected(request);
         cel__settle_reject(request, false);
         return;
     }

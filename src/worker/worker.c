@@ -9,6 +9,7 @@
 
 #include "app/declare.h"
 #include "app/settings.h"
+#include "app/signals.h"
 #include "app/trace.h"
 #include "core/mem.h"
 #include "worker/request.h"
@@ -299,6 +300,8 @@ void cel__worker_warm(cel_worker *worker)
     if (worker->phase != CEL_WORKER_RUNNING)
         return;
     worker->phase = CEL_WORKER_DRAINING;
+    cel__signal_send(worker->app,
+                     &(cel_signal_event){.signal = CEL_SIGNAL_WORKER_SHUTTING_DOWN});
     stop_receiving(worker);
     if (worker->pool)
         worker->pool_ops->drain(worker->pool, on_drained, worker);
@@ -311,6 +314,8 @@ void cel__worker_cold(cel_worker *worker)
 {
     if (worker->phase == CEL_WORKER_RUNNING) {
         worker->phase = CEL_WORKER_KILLING;
+        cel__signal_send(worker->app,
+                         &(cel_signal_event){.signal = CEL_SIGNAL_WORKER_SHUTTING_DOWN});
         stop_receiving(worker);
     } else if (worker->phase == CEL_WORKER_DRAINING) {
         worker->phase = CEL_WORKER_KILLING;
@@ -440,6 +445,7 @@ static void announce(cel_worker *worker)
         cel__worker_log(worker, CEL_LOG_INFO, "Connected to %s", url.ptr);
     cel__buf_done(&url);
     cel__worker_log(worker, CEL_LOG_INFO, "%s ready.", worker->node);
+    cel__signal_send(worker->app, &(cel_signal_event){.signal = CEL_SIGNAL_WORKER_READY});
     if (worker->on_ready)
         worker->on_ready(worker->user);
 }

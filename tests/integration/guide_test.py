@@ -53,7 +53,7 @@ class ProgramTest(support.Case):
         self.assertIn("'day' must be a string", self.run_command("rpc", "rank_day").stderr)
 
     def test_the_configuration_of_the_guide_is_understood(self):
-        self.write("celeryconfig.py", re.search(r"^```python\n(.*?)^```", guide(), re.M | re.S).group(1))
+        self.write("celeryconfig.py", re.search(r"^```python\n(from datetime .*?)^```", guide(), re.M | re.S).group(1))
         text = self.good("report", bare=True)
         self.assertIn("transport:sqlite:////var/lib/game/celeriac.db", text)
         self.assertIn("result_expires: 21600", text)
