@@ -76,6 +76,12 @@ CEL_API cel_signature *cel_signature_copy(const cel_signature *signature);
  */
 CEL_API cel_signature *cel_signature_immutable(cel_signature *signature);
 
+/* Gives it partial arguments: `args` (array, taken, may be NULL) go in front of those that it has, `kwargs` (object, likewise) over
+ * those that it has. Of a chain they are its first step's, of a group and of a chord's header every member's. What is immutable stays as
+ * it is. */
+CEL_API cel_signature *
+cel_signature_partial(cel_signature *signature, json_t *args, json_t *kwargs);
+
 /* Sets an option: queue, priority, countdown (seconds), eta, expires, time_limit, task_id,
  * shadow, headers, ... Takes `value`; NULL or null removes the option. */
 CEL_API cel_signature *

@@ -187,6 +187,16 @@ CEL_API cel_code cel_update_state(cel_request *req, const char *state, json_t *m
  * return. */
 CEL_API cel_code cel_request_apply(cel_request *req, const cel_signature *signature, bool now, char *id, cel_error *err);
 
+/* Ends the task and puts `signature` (taken) in its place, with its id, group, chord, callbacks, errbacks and the rest of its chain: whoever
+ * waits for the task gets the result of that. Of what ends in a group it is the list of the group's results. What it says of the task's own
+ * arguments is up to you: nothing is handed on. Returns NULL, so that `return cel_replace(...)` ends the task; if the signature is NULL or cannot
+ * be sent, the task fails with a ValueError. */
+CEL_API json_t *cel_replace(cel_request *req, cel_signature *signature);
+
+/* Adds a signature (borrowed) to the chord that the task is a part of: the body waits for it, too, and gets its result in the place of the
+ * task's, behind the task's own. It leaves when the task ends. CEL_EINVAL: the task is no part of a chord. */
+CEL_API cel_code cel_add_to_chord(cel_request *req, const cel_signature *signature, cel_error *err);
+
 /* Logs through the worker, as Celery's task logger does. A line longer than 4 KiB is cut. */
 CEL_API void cel_request_log(cel_request *req, cel_log_level level, const char *fmt, ...) CEL_PRINTF(3, 4);
 

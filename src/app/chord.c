@@ -3,6 +3,7 @@
 #include "app/trace.h"
 #include "core/jscan.h"
 
+#define BODY_DEPTH  16 /* canvases in canvases that are looked into for an id */
 #define RESULTS_MAX ((size_t)255 << 20) /* a message has 256 MiB at most */
 
 struct completion {
@@ -40,6 +41,25 @@ static cel_view body_errbacks(cel_jvalue body)
     if (errbacks.type == CEL_JSON_ARRAY || errbacks.type == CEL_JSON_OBJECT)
         return errbacks.text;
     return (cel_view){NULL, 0};
+}
+
+/* The id that the body's result is known by: of a chain without one, as Celery 5.2 sends it, its last step's. */
+static cel_jvalue body_id(cel_jvalue body, int depth)
+{
+    cel_jvalue id = cel__jscan_get(cel__jscan_get(body, "options"), "task_id");
+    cel_jvalue step, last = {CEL_JSON_NONE, {NULL, 0}};
+    cel_jscan scan;
+
+    if (id.type == CEL_JSON_STRING || depth == BODY_DEPTH)
+        return id;
+    if (cel__jscan_is(cel__jscan_get(body, "subtask_type"), "chord"))
+        return body_id(cel__jscan_get(cel__jscan_get(body, "kwargs"), "body"), depth + 1);
+    if (!cel__jscan_is(cel__jscan_get(body, "subtask_type"), "chain"))
+        return id;
+    cel__jscan_array(&scan, cel__jscan_get(cel__jscan_get(body, "kwargs"), "tasks"));
+    while (cel__jscan_next(&scan, &step))
+        last = step;
+    return body_id(last, depth + 1);
 }
 
 /* Encodes ChordError(text) and its traceback. */
@@ -133,8 +153,7 @@ static void add_completion(struct completion *completion)
 
     if (body.type != CEL_JSON_OBJECT)
         return; /* nobody to tell */
-    completion->body_id = cel__jscan_view(
-        cel__jscan_get(cel__jscan_get(body, "options"), "task_id"), &completion->id_text);
+    completion->body_id = cel__jscan_view(body_id(body, 0), &completion->id_text);
     if (ready->failed_id.ptr || !ready->results.ptr) {
         fail_part(completion, body);
     } else if (send_body(completion, &err) != CEL_OK && !out->failed) {

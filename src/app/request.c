@@ -418,8 +418,7 @@ publish_later(cel_request *req, const cel_plan *plan, const cel_follow *follow, 
     return code;
 }
 
-/* `children` is the text of an array: its elements join those that are there. */
-static void add_children(cel_request *req, cel_view children)
+void cel__request_add_children(cel_request *req, cel_view children)
 {
     if (children.len <= 2)
         return;
@@ -455,7 +454,7 @@ cel_code cel__request_send(cel_request *req,
         code =
             now ? publish_now(req, plan, &follow, err) : publish_later(req, plan, &follow, err);
     if (code == CEL_OK) {
-        add_children(req, cel__plan_children(plan));
+        cel__request_add_children(req, cel__plan_children(plan));
         if (tuple)
             cel__buf_add_view(tuple, cel__plan_result(plan));
     }

@@ -82,6 +82,9 @@ cel_code cel__request_send(cel_request *req,
                            cel__buf *tuple,
                            cel_error *err);
 
+/* Lists children of the task: `children` is the text of an array of result tuples. */
+void cel__request_add_children(cel_request *req, cel_view children);
+
 /* The root of what follows from the request, and the name for messages and logs: the last part of the task's. */
 cel_view cel__headers_root(const cel_task_headers *headers);
 cel_view cel__task_short_name(cel_view task);

@@ -56,6 +56,11 @@ static void open_chords(test_worker *worker, const test_run *run)
         cel_view section = test_section(run, CEL_TAG_CHORD, i);
         int64_t size = 0;
 
+        if (cel__section_int(test_inside(section, CEL_TAG_GROW), &size)) {
+            worker->backend->ops->chord_grow(worker->backend, test_inside(section, CEL_TAG_GID),
+                                             size, ignore_code, NULL, NULL);
+            continue;
+        }
         cel__section_int(test_inside(section, CEL_TAG_SIZE), &size);
         worker->backend->ops->chord_open(worker->backend, test_inside(section, CEL_TAG_GID),
                                          size, ignore_code, NULL, NULL);

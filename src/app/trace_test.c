@@ -105,6 +105,27 @@ static json_t *spawn(cel_request *req)
     return json_string(id);
 }
 
+static json_t *replaced(cel_request *req)
+{
+    return cel_replace(
+        req, CEL_CHAIN(cel_sig("tasks.add", "[i, i]", 1, 2), cel_sig("tasks.add", "[i]", 3)));
+}
+
+static json_t *replaced_by_nothing(cel_request *req)
+{
+    return cel_replace(req, NULL);
+}
+
+static json_t *joined(cel_request *req)
+{
+    cel_signature *signature = cel_sig("tasks.add", "[i, i]", 1, 2);
+    cel_error err = {0};
+    cel_code code = cel_add_to_chord(req, signature, &err);
+
+    cel_signature_free(signature);
+    return code == CEL_OK ? json_true() : cel_raise(req, "ValueError", "%s", err.message);
+}
+
 static json_t *send_from_child(cel_request *req)
 {
     cel_app *app = cel_request_app(req);
@@ -123,6 +144,9 @@ static cel_app *traced_app(const char *const *settings)
     cel_app *app = test_app(settings);
 
     cel_task(app, "tasks.add", add);
+    cel_task(app, "tasks.replaced", replaced);
+    cel_task(app, "tasks.replaced_by_nothing", replaced_by_nothing);
+    cel_task(app, "tasks.joined", joined);
     cel_task(app, "tasks.boom", boom);
     cel_task(app, "tasks.boom_expected", boom, .throws = "KeyError, builtins.ValueError");
     cel_task(app, "tasks.boom_kept", boom, .ignore_result = 1,
@@ -754,6 +778,46 @@ static void a_revoked_task_ends_only_its_chord_part(void **state)
     assert_view(test_inside(test_section(&f->run, CEL_TAG_PART, 0), CEL_TAG_STATE), "REVOKED");
 }
 
+static void a_replaced_task_stores_nothing_and_sends_what_replaces_it(void **state)
+{
+    struct fixture *f = *state;
+    cel_task_message spec = spec_of("tasks.replaced", "[]");
+
+    spec.group = CEL_VIEW("gid");
+    spec.chord = CEL_VIEW(SIG("tasks.body", "[]", "{\"task_id\": \"b-1\"}"));
+    test_run_spec(&f->run, f->app, &spec);
+    assert_view(f->run.state, "IGNORED");
+    assert_int_equal(f->run.messages, 1);
+    assert_int_equal(f->run.parts, 0);
+    assert_true(view_has(test_inside(test_section(&f->run, CEL_TAG_MESSAGE, 0), CEL_TAG_BODY),
+                         "\"task_id\": \"id-1\""));
+    spec = spec_of("tasks.replaced_by_nothing", "[]");
+    test_run_spec(&f->run, f->app, &spec);
+    assert_view(f->run.state, "FAILURE");
+    assert_true(view_has(f->run.result, "construction failed"));
+}
+
+static void a_part_of_a_chord_makes_it_wait_for_more(void **state)
+{
+    struct fixture *f = *state;
+    cel_task_message spec = spec_of("tasks.joined", "[]");
+    int64_t parts = 0;
+
+    test_run_spec(&f->run, f->app, &spec);
+    assert_view(f->run.state, "FAILURE");
+    assert_true(view_has(f->run.result, "no part of a chord"));
+    spec.group = CEL_VIEW("gid");
+    spec.chord = CEL_VIEW(SIG("tasks.body", "[]", "{\"task_id\": \"b-1\"}"));
+    test_run_spec(&f->run, f->app, &spec);
+    assert_view(f->run.state, "SUCCESS");
+    assert_int_equal(f->run.messages, 1);
+    assert_int_equal(f->run.chords, 1);
+    assert_true(cel__section_int(
+        test_inside(test_section(&f->run, CEL_TAG_CHORD, 0), CEL_TAG_GROW), &parts));
+    assert_int_equal(parts, 1);
+    assert_int_equal(f->run.parts, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -787,6 +851,8 @@ int main(void)
         TEST(running_out_of_memory_is_an_outcome),
         TEST(a_lost_task_fails_with_its_chain),
         TEST(a_revoked_task_ends_only_its_chord_part),
+        TEST(a_replaced_task_stores_nothing_and_sends_what_replaces_it),
+        TEST(a_part_of_a_chord_makes_it_wait_for_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,10 +27,11 @@ typedef struct cel_backend_options {
     bool threaded;
     int64_t expires_ms; /* how long records are kept after their last change; 0: for ever */
     struct cel_broker *broker; /* for rpc: borrowed until closed; others do not look at it */
-    const char *reply_to;      /* for rpc: the queue of this client's results, copied; NULL: this
+    const char *reply_to; /* for rpc: the queue of this client's results, copied; NULL: this
                                 * side only stores */
-    bool persistent;           /* for rpc: results survive a restart of the broker */
-    const cel__coding *coding; /* how peers read and write results, where they do; borrowed; NULL:
+    bool persistent;      /* for rpc: results survive a restart of the broker */
+    const cel__coding
+        *coding; /* how peers read and write results, where they do; borrowed; NULL:
                                 * as JSON. The embedded stores keep JSON in any case */
 } cel_backend_options;
 
@@ -160,6 +161,13 @@ typedef struct cel_backend_ops {
                            cel_backend_cb cb,
                            void *user,
                            cel_error *err);
+    /* Makes an open chord wait for `count` (> 0) parts more. One that is complete or not open stays as it is. */
+    cel_code (*chord_grow)(cel_backend *backend,
+                           cel_view gid,
+                           int64_t count,
+                           cel_backend_cb cb,
+                           void *user,
+                           cel_error *err);
     cel_code (*chord_part)(cel_backend *backend,
                            const cel_chord_part *part,
                            cel_chord_cb cb,
@@ -188,6 +196,7 @@ cel__backend_open(cel_backend **out, const cel_backend_options *options, cel_err
 extern const cel_backend_ops cel__memory_backend_ops;
 extern const cel_backend_ops cel__sqlite_backend_ops;
 extern const cel_backend_ops cel__rpc_backend_ops;
-extern const cel_backend_ops cel__redis_backend_ops; /* built with hiredis only: CEL_HAVE_REDIS */
+extern const cel_backend_ops
+    cel__redis_backend_ops; /* built with hiredis only: CEL_HAVE_REDIS */
 
 #endif

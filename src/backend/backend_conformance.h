@@ -71,6 +71,7 @@ char *cel__pair_fetch(
     int which,
     const char *task_id); /* owned by the caller, free with cel__free(); NULL: none */
 void cel__pair_open_chord(cel__pair *pair, int which, const char *gid, int64_t size);
+void cel__pair_grow_chord(cel__pair *pair, int which, const char *gid, int64_t count);
 void cel__pair_part(cel__pair *pair,
                     int which,
                     const cel_chord_part *part,
@@ -103,6 +104,7 @@ void cel__pair_add(cel__pair *pair,
     X(a_part_that_comes_twice_counts_once)                                                     \
     X(the_first_failed_part_in_order_is_named)                                                 \
     X(parts_before_the_opening_are_kept)                                                       \
+    X(an_open_chord_grows)                                                                     \
     X(a_chord_complete_when_opened_is_left_to_the_sweep)                                       \
     X(a_chord_of_nothing_is_refused)                                                           \
     X(a_chord_that_is_done_cannot_be_started_again)                                            \

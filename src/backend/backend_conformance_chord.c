@@ -121,6 +121,26 @@ void cel__test_a_chord_complete_when_opened_is_left_to_the_sweep(void **state)
     cel__heard_done(&heard);
 }
 
+void cel__test_an_open_chord_grows(void **state)
+{
+    cel__heard heard = {0};
+
+    cel__pair_grow_chord(*state, 0, "g", 1); /* is not open */
+    cel__pair_open_chord(*state, 0, "g", 2);
+    cel__pair_add(*state, 0, "g", "t0", 0, "0", &heard);
+    cel__pair_grow_chord(*state, 1, "g", 2);
+    cel__pair_add(*state, 1, "g", "t1", 1, "1", &heard);
+    cel__pair_add(*state, 1, "g", "t2", 2, "2", &heard);
+    assert_int_equal(heard.fired, 0);
+    cel__pair_add(*state, 0, "g", "t3", 3, "3", &heard);
+    assert_int_equal(heard.fired, 1);
+    assert_string_equal(heard.results, "[0, 1, 2, 3]");
+    cel__pair_grow_chord(*state, 0, "g", 1); /* is complete */
+    cel__pair_add(*state, 0, "g", "t4", 4, "4", &heard);
+    assert_int_equal(heard.fired, 1);
+    cel__heard_done(&heard);
+}
+
 void cel__test_a_chord_of_nothing_is_refused(void **state)
 {
     cel__pair *pair = *state;

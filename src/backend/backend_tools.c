@@ -275,6 +275,17 @@ void cel__pair_open_chord(cel__pair *pair, int which, const char *gid, int64_t s
     settle(pair, &heard, 0);
 }
 
+void cel__pair_grow_chord(cel__pair *pair, int which, const char *gid, int64_t count)
+{
+    cel_backend *backend = pair->backends[which];
+    cel__heard heard = {0};
+
+    assert_int_equal(
+        backend->ops->chord_grow(backend, cel__view(gid), count, hear_done, &heard, NULL),
+        CEL_OK);
+    settle(pair, &heard, 0);
+}
+
 void cel__pair_part(cel__pair *pair, int which, const cel_chord_part *part, cel__heard *heard)
 {
     cel_backend *backend = pair->backends[which];

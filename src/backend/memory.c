@@ -687,6 +687,27 @@ static cel_code open_chord(cel_backend *base,
                                          err));
 }
 
+static cel_code grow_chord(cel_backend *base,
+                           cel_view gid,
+                           int64_t count,
+                           cel_backend_cb cb,
+                           void *user,
+                           cel_error *err)
+{
+    memory_backend *backend = (memory_backend *)base;
+    completion *done;
+
+    if (count < 1)
+        return cel_error_set(err, CEL_EINVAL, "a chord grows by %lld parts", (long long)count);
+    done = new_completion(COMPLETION_DONE, user, err);
+    if (!done)
+        return CEL_ENOMEM;
+    done->cb.done = cb;
+    uv_mutex_lock(&backend->hub->lock);
+    cel__memory_store_grow(backend->hub->store, gid, count);
+    return finish(backend, done, CEL_OK);
+}
+
 static cel_code count_part(
     cel_backend *base, const cel_chord_part *part, cel_chord_cb cb, void *user, cel_error *err)
 {
@@ -763,6 +784,7 @@ const cel_backend_ops cel__memory_backend_ops = {
     .group_save = save_group,
     .group_fetch = fetch_group,
     .chord_open = open_chord,
+    .chord_grow = grow_chord,
     .chord_part = count_part,
     .chord_done = end_chord,
     .sweep = sweep,

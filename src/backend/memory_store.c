@@ -423,6 +423,14 @@ cel_code cel__memory_store_open(cel__memory_store *store,
     return CEL_OK;
 }
 
+void cel__memory_store_grow(cel__memory_store *store, cel_view gid, int64_t count)
+{
+    struct chord *chord = find_chord(store, gid);
+
+    if (chord && chord->state == CHORD_COLLECTING && chord->size > 0)
+        chord->size += count;
+}
+
 static int order_parts(const void *a, const void *b)
 {
     const struct part *left = *(struct part *const *)a, *right = *(struct part *const *)b;

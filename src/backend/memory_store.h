@@ -50,6 +50,8 @@ cel_code cel__memory_store_open(cel__memory_store *store,
                                 int64_t expires_ms,
                                 cel_error *err);
 
+void cel__memory_store_grow(cel__memory_store *store, cel_view gid, int64_t count);
+
 typedef struct cel__memory_moment {
     uint64_t owner;
     int64_t now_ms;

@@ -580,6 +580,7 @@ const cel_backend_ops cel__redis_backend_ops = {
     .group_save = save_group,
     .group_fetch = fetch_group,
     .chord_open = cel__redis_chord_open,
+    .chord_grow = cel__redis_chord_grow,
     .chord_part = cel__redis_chord_part,
     .chord_done = cel__redis_chord_done,
     .sweep = cel__redis_sweep,

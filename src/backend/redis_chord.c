@@ -566,6 +566,27 @@ cel_code cel__redis_chord_open(cel_backend *base,
     return cel__redis_do(backend, &command, cb, user, err);
 }
 
+cel_code cel__redis_chord_grow(cel_backend *base,
+                               cel_view gid,
+                               int64_t count,
+                               cel_backend_cb cb,
+                               void *user,
+                               cel_error *err)
+{
+    redis_backend *backend = (redis_backend *)base;
+    cel__buf command = {0};
+    cel_code code = cel__redis_check_open(backend, err);
+
+    if (code != CEL_OK)
+        return code;
+    if (count < 1)
+        return cel_error_set(err, CEL_EINVAL, "a chord grows by %lld parts", (long long)count);
+    cel__redis_call(&command, CEL_REDIS_GROW, CEL_REDIS_GROUP_KEY, gid, 2);
+    cel__redis_int(&command, count);
+    cel__redis_int(&command, backend->expires_s);
+    return cel__redis_do(backend, &command, cb, user, err);
+}
+
 struct done_op {
     redis_backend *backend;
     cel_backend_cb cb;

@@ -18,6 +18,7 @@
 typedef enum cel__redis_script {
     CEL_REDIS_STORE,
     CEL_REDIS_OPEN,
+    CEL_REDIS_GROW,
     CEL_REDIS_PART,
     CEL_REDIS_DONE,
     CEL_REDIS_CLAIM,
@@ -135,6 +136,12 @@ void cel__redis_note_absent(redis_backend *backend, cel_view task_id, uint64_t e
 cel_code cel__redis_chord_open(cel_backend *base,
                                cel_view gid,
                                int64_t size,
+                               cel_backend_cb cb,
+                               void *user,
+                               cel_error *err);
+cel_code cel__redis_chord_grow(cel_backend *base,
+                               cel_view gid,
+                               int64_t count,
                                cel_backend_cb cb,
                                void *user,
                                cel_error *err);

@@ -118,6 +118,15 @@ static const char open_script[] =
                  "end\n"
                  "return 1\n";
 
+/* Arguments: how many parts more, expiry. */
+static const char grow_script[] =
+    CHORD_COMMON "local g = KEYS[1]\n"
+                 "if redis.call('HEXISTS', g .. '.f', 's') == 1 or\n"
+                 "    redis.call('EXISTS', g .. '.s') == 0 then return 0 end\n"
+                 "redis.call('INCRBY', g .. '.t', ARGV[1])\n"
+                 "expire(ARGV[2], g .. '.t')\n"
+                 "return 1\n";
+
 /* Arguments: group id, task id, place, member, how the member begins, whether the body is
  * given, the body, its root, owner, token, now, expiry, the lease's seconds. Returns 0, or 2 if
  * the body is wanted, or body and root of the chord that is complete now. */
@@ -176,8 +185,8 @@ static const char claim_script[] =
 
 static const char *const texts[CEL_REDIS_SCRIPTS] = {
     [CEL_REDIS_STORE] = store_script, [CEL_REDIS_OPEN] = open_script,
-    [CEL_REDIS_PART] = part_script,   [CEL_REDIS_DONE] = done_script,
-    [CEL_REDIS_CLAIM] = claim_script,
+    [CEL_REDIS_GROW] = grow_script,   [CEL_REDIS_PART] = part_script,
+    [CEL_REDIS_DONE] = done_script,   [CEL_REDIS_CLAIM] = claim_script,
 };
 
 size_t cel__redis_load_scripts(cel__buf *commands)

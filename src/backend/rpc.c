@@ -729,6 +729,17 @@ static cel_code chord_open(cel_backend *base,
     return no_groups(err);
 }
 
+static cel_code chord_grow(cel_backend *base,
+                           cel_view gid,
+                           int64_t count,
+                           cel_backend_cb cb,
+                           void *user,
+                           cel_error *err)
+{
+    (void)base, (void)gid, (void)count, (void)cb, (void)user;
+    return no_groups(err);
+}
+
 static cel_code chord_part(
     cel_backend *base, const cel_chord_part *part, cel_chord_cb cb, void *user, cel_error *err)
 {
@@ -771,6 +782,7 @@ const cel_backend_ops cel__rpc_backend_ops = {
     .group_save = group_save,
     .group_fetch = group_fetch,
     .chord_open = chord_open,
+    .chord_grow = chord_grow,
     .chord_part = chord_part,
     .chord_done = chord_done,
     .sweep = sweep,

@@ -593,6 +593,34 @@ static cel_code open_chord(cel_backend *base,
     return submit(req, run_open, report_done);
 }
 
+static cel_code run_grow(cel_engine_op *op, cel_engine *engine)
+{
+    request *req = request_of(op);
+
+    return cel__sqlite_chord_grow(engine, req->u.group.gid, req->u.group.size, &req->moment,
+                                  &op->err);
+}
+
+static cel_code grow_chord(cel_backend *base,
+                           cel_view gid,
+                           int64_t count,
+                           cel_backend_cb cb,
+                           void *user,
+                           cel_error *err)
+{
+    request *req;
+
+    if (count < 1)
+        return cel_error_set(err, CEL_EINVAL, "a chord grows by %lld parts", (long long)count);
+    req = new_group_request((sqlite_backend *)base, gid, (cel_view){NULL, 0}, user, err);
+    if (!req)
+        return CEL_ENOMEM;
+    req->cb.done = cb;
+    req->u.group.size = count;
+    req->op.sync = true;
+    return submit(req, run_grow, report_done);
+}
+
 /* The batch may be run again after it failed: what the last attempt left is dropped. */
 static cel_code run_part(cel_engine_op *op, cel_engine *engine)
 {
@@ -822,6 +850,7 @@ const cel_backend_ops cel__sqlite_backend_ops = {
     .group_save = save_group,
     .group_fetch = fetch_group,
     .chord_open = open_chord,
+    .chord_grow = grow_chord,
     .chord_part = count_part,
     .chord_done = end_chord,
     .sweep = sweep,

@@ -203,6 +203,22 @@ cel_code cel__sqlite_chord_open(cel_engine *engine,
     return set_size(engine, &chord, moment, err);
 }
 
+cel_code cel__sqlite_chord_grow(cel_engine *engine,
+                                cel_view gid,
+                                int64_t count,
+                                const cel__sqlite_moment *moment,
+                                cel_error *err)
+{
+    struct chord chord = {0};
+    bool found = false;
+    cel_code code = find_chord(engine, gid, &chord, &found, err);
+
+    if (code != CEL_OK || !found || chord.state != CHORD_COLLECTING || chord.size <= 0)
+        return code;
+    chord.size += count;
+    return set_size(engine, &chord, moment, err);
+}
+
 static cel_code insert_part(cel_engine *engine,
                             int64_t chord,
                             int64_t arrival,

@@ -50,6 +50,12 @@ cel_code cel__sqlite_chord_open(cel_engine *engine,
                                 const cel__sqlite_moment *moment,
                                 cel_error *err);
 
+cel_code cel__sqlite_chord_grow(cel_engine *engine,
+                                cel_view gid,
+                                int64_t count,
+                                const cel__sqlite_moment *moment,
+                                cel_error *err);
+
 /* *completed: this part did it; `ready` holds the texts then. */
 cel_code cel__sqlite_chord_part(cel_engine *engine,
                                 const cel_chord_part *part,

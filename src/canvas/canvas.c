@@ -347,6 +347,105 @@ cel_code cel__canvas_follow(cel_plan **out,
     return finish(&planner, out);
 }
 
+/* Returns [{"replaced_task_nesting": ...}] one deeper, as options. */
+static cel__options nesting_options(cel__planner *planner, int64_t nesting)
+{
+    cel__options options = {0};
+    cel__buf text = {0};
+
+    options.ptr = cel__slab_zalloc(planner->slab, sizeof *options.ptr);
+    cel__buf_addf(&text, "%lld", (long long)(nesting < INT64_MAX ? nesting + 1 : nesting));
+    if (options.ptr) {
+        options.ptr->key = CEL_VIEW("replaced_task_nesting");
+        options.ptr->value.text.type = CEL_JSON_INTEGER;
+        options.count = 1;
+    }
+    if (!options.ptr ||
+        !cel__slab_copy(planner->slab, cel__buf_view(&text), &options.ptr->value.text.text)) {
+        cel__planner_nomem(planner);
+        options.count = 0;
+    }
+    cel__buf_done(&text);
+    return options;
+}
+
+cel_code cel__canvas_replace(cel_plan **out,
+                             const json_t *signature,
+                             const cel_task_headers *headers,
+                             const cel_task_body *body,
+                             const cel_canvas_context *context,
+                             cel_error *err)
+{
+    cel__planner planner;
+    cel__given given = given_context(context);
+    cel__sig *sig = NULL;
+    cel__sent sent = {0};
+
+    if (begin(&planner, context, err) != CEL_OK)
+        return planner.code;
+    if (!signature)
+        cel__planner_invalid(&planner, "there is no signature");
+    cel__sig_load(&planner, cel__value_json(signature), &sig);
+    if (planner.code == CEL_OK && sig->chord.ptr)
+        cel__planner_invalid(&planner,
+                             "what replaces a task must not be part of a chord of its own");
+    given.task_id = headers->id;
+    given.group_id = headers->group;
+    given.group_index = headers->group_index;
+    given.chord = body->chord;
+    given.chain = body->chain;
+    given.link = body->callbacks;
+    given.link_error = body->errbacks;
+    if (planner.code == CEL_OK) {
+        given.rest = nesting_options(&planner, headers->replaced_task_nesting);
+        sig = cel__sig_collected(&planner, sig);
+    }
+    if (planner.code == CEL_OK && sig->kind == CEL_SIG_TASK)
+        sig->task_id = headers->id;
+    if (cel__expand(&planner, sig, &given, &sent) == CEL_OK)
+        planner.plan->result = handle_text(&planner, sent.whole, false);
+    planner.plan->children = CEL_VIEW("[]"); /* what is replaced has none */
+    return finish(&planner, out);
+}
+
+cel_code cel__canvas_add_to_chord(cel_plan **out,
+                                  int64_t *parts,
+                                  const json_t *signature,
+                                  const cel_task_headers *headers,
+                                  const cel_task_body *body,
+                                  const cel_canvas_context *context,
+                                  cel_error *err)
+{
+    cel__planner planner;
+    cel__given given = given_context(context);
+    cel__sig *sig = NULL;
+    cel__sent sent = {0};
+    cel__buf children = {0};
+
+    if (begin(&planner, context, err) != CEL_OK)
+        return planner.code;
+    if (!signature)
+        cel__planner_invalid(&planner, "there is no signature");
+    if (!body->chord.ptr || !headers->group.ptr)
+        cel__planner_invalid(&planner, "the task is no part of a chord");
+    cel__sig_load(&planner, cel__value_json(signature), &sig);
+    if (planner.code == CEL_OK && sig->chord.ptr)
+        cel__planner_invalid(&planner, "what joins a chord must not be part of another one");
+    if (planner.code == CEL_OK && sig->kind == CEL_SIG_GROUP)
+        sig->task_id = headers->group; /* its members are parts of that group */
+    given.group_id = headers->group;
+    given.group_index = headers->group_index;
+    given.chord = body->chord;
+    if (planner.code == CEL_OK)
+        *parts = cel__sig_leaves(sig);
+    if (cel__expand(&planner, sig, &given, &sent) == CEL_OK) {
+        planner.plan->result = handle_text(&planner, sent.whole, false);
+        add_child(&planner, &children, sent.child);
+    }
+    set_children(&planner, &children);
+    return finish(&planner, out);
+}
+
 cel_code cel__canvas_errbacks(cel_plan **out,
                               cel_view errbacks,
                               cel_view failed_id,

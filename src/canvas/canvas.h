@@ -45,7 +45,7 @@ typedef struct cel_plan_task {
 typedef struct cel_plan_chord {
     cel_view gid;
     int64_t size;
-    /* The GroupResult tuple, to be saved, if a header element is itself a group result (see the
+    /* {"result": the GroupResult tuple}, to be saved, if a header element is itself a group result (see the
      * reference, 13.3); else absent. */
     cel_view document;
 } cel_plan_chord;
@@ -90,6 +90,28 @@ cel_code cel__canvas_follow(cel_plan **out,
                             cel_view result,
                             const cel_canvas_context *context,
                             cel_error *err);
+
+/* What takes the place of a task that runs, Task.replace() in Celery: `signature` (borrowed) with the task's id, group, chord,
+ * callbacks, errbacks and the rest of its chain (`headers`, `body`). What ends in a group gives the list of its results.
+ * `context`: root_id = the task's root, parent_id = its parent, or its id if it has none. CEL_EINVAL as for
+ * cel__canvas_apply(), or if the signature is part of a chord of its own. */
+cel_code cel__canvas_replace(cel_plan **out,
+                             const json_t *signature,
+                             const cel_task_headers *headers,
+                             const cel_task_body *body,
+                             const cel_canvas_context *context,
+                             cel_error *err);
+
+/* What joins the chord that the running task is a part of, Task.add_to_chord(): `signature` (borrowed) in the task's group, with
+ * its place and its chord. *parts: how many parts more the chord waits for. `context`: as for a child. CEL_EINVAL also if the task is
+ * no part of a chord. */
+cel_code cel__canvas_add_to_chord(cel_plan **out,
+                                  int64_t *parts,
+                                  const json_t *signature,
+                                  const cel_task_headers *headers,
+                                  const cel_task_body *body,
+                                  const cel_canvas_context *context,
+                                  cel_error *err);
 
 /* The errbacks of a failed task as one plan, one group: each gets `failed_id` prepended unless
  * immutable. `errbacks` is a JSON array (or one signature). An absent or empty one gives a

@@ -245,6 +245,152 @@ static void victims_are_all_that_would_have_run(void **state)
     assert_int_equal(calls, 2);
 }
 
+/* ---- what takes the place of a task ---- */
+
+static cel_task_headers running(void)
+{
+    return (cel_task_headers){.protocol = 2,
+                              .task = CEL_VIEW("t"),
+                              .id = CEL_VIEW("I"),
+                              .group = CEL_VIEW("G"),
+                              .group_index = 3,
+                              .replaced_task_nesting = 1};
+}
+
+static const json_t *replace(void **state, const cel_task_body *body, const char *text)
+{
+    const cel_task_headers headers = running();
+    cel_canvas_context context = worker();
+    json_t *signature = test_load(text);
+    cel_error err = {0};
+    cel_plan *plan = NULL;
+    const json_t *json;
+
+    if (cel__canvas_replace(&plan, signature, &headers, body, &context, &err) != CEL_OK)
+        fail_msg("%s", err.message);
+    json = keep(state, plan);
+    cel__plan_free(plan);
+    json_decref(signature);
+    return json;
+}
+
+static void what_replaces_a_task_has_its_id_and_place(void **state)
+{
+    const cel_task_body body = {.chord = CEL_VIEW(S("body")),
+                                .callbacks = CEL_VIEW("[" S("cb") "]"),
+                                .errbacks = CEL_VIEW("[" S("eb") "]")};
+    const json_t *plan = replace(state, &body, O("a", "{\"queue\": \"q\"}"));
+
+    names_are(plan, "messages", "a");
+    is(plan, "messages.0.id", "\"I\"");
+    is(plan, "messages.0.group", "\"G\"");
+    is(plan, "messages.0.group_index", "3");
+    is(plan, "messages.0.root_id", "\"ROOT\"");
+    is(plan, "messages.0.parent_id", "\"PARENT\"");
+    is(plan, "messages.0.chord.task", "\"body\"");
+    names_are(plan, "messages.0.callbacks", "cb");
+    names_are(plan, "messages.0.errbacks", "eb");
+    is(plan, "children", "[]");
+}
+
+static void a_chain_in_the_place_of_a_step_goes_on_with_the_rest(void **state)
+{
+    const cel_task_body body = {.chain = CEL_VIEW("[" O("z", "{\"task_id\": \"Z\"}") "]"),
+                                .callbacks = CEL_VIEW("[" S("cb") "]")};
+    const json_t *plan = replace(state, &body, CHAIN(S("a") ", " S("b")));
+
+    names_are(plan, "messages", "a");
+    is(plan, "messages.0.callbacks", "null");
+    names_are(plan, "messages.0.chain", "z b");
+    is(plan, "messages.0.chain.1.options.task_id", "\"I\"");
+    names_are(plan, "messages.0.chain.1.options.link", "cb");
+}
+
+static void a_group_in_the_place_of_a_task_is_collected(void **state)
+{
+    const cel_task_body body = {.chain = CEL_VIEW("[" O("z", "{\"task_id\": \"Z\"}") "]")};
+    const json_t *plan = replace(state, &body, GROUP(S("a") ", " S("b")));
+
+    names_are(plan, "messages", "a b");
+    is(plan, "messages.0.chord.task", "\"celery.accumulate\"");
+    is(plan, "messages.0.chord.kwargs", "{\"index\": 0}");
+    is(plan, "messages.0.chord.options.task_id", "\"I\"");
+    names_are(plan, "messages.0.chord.options.chain", "z");
+    plan = replace(state, &body, CHAIN(S("a") ", " GROUP(S("b") ", " S("c"))));
+    names_are(plan, "messages.0.chain", "z celery.chord");
+    plan = replace(state, &body, CHORD(S("a"), GROUP(S("b") ", " S("c"))));
+    is(plan, "messages.0.chord.subtask_type", "\"chord\"");
+}
+
+static void what_replaces_a_task_is_no_part_of_another_chord(void **state)
+{
+    const cel_task_body body = {0};
+    const cel_task_headers headers = running();
+    cel_canvas_context context = worker();
+    json_t *signature = test_load(O("a", "{\"chord\": " S("b") "}"));
+    cel_error err = {0};
+    cel_plan *plan = NULL;
+
+    (void)state;
+    assert_int_equal(cel__canvas_replace(&plan, signature, &headers, &body, &context, &err),
+                     CEL_EINVAL);
+    assert_int_equal(cel__canvas_replace(&plan, NULL, &headers, &body, &context, &err),
+                     CEL_EINVAL);
+    assert_null(plan);
+    json_decref(signature);
+}
+
+static void what_joins_a_chord_is_counted_by_its_ends(void **state)
+{
+    const cel_task_body body = {.chord = CEL_VIEW(S("body"))}, alone = {0};
+    const cel_task_headers headers = running();
+    cel_canvas_context context = worker();
+    json_t *signature = test_load(GROUP(S("a") ", " CHAIN(S("b") ", " S("c"))));
+    cel_error err = {0};
+    cel_plan *plan = NULL;
+    int64_t parts = 0;
+    const json_t *json;
+
+    assert_int_equal(
+        cel__canvas_add_to_chord(&plan, &parts, signature, &headers, &body, &context, &err),
+        CEL_OK);
+    assert_int_equal(parts, 2);
+    json = keep(state, plan);
+    cel__plan_free(plan);
+    names_are(json, "messages", "a b");
+    is(json, "messages.0.group", "\"G\"");
+    is(json, "messages.0.chord.task", "\"body\"");
+    is(json, "messages.1.chord", "null");
+    is(json, "messages.1.chain.0.options.group_id", "\"G\"");
+    assert_int_equal(
+        cel__canvas_add_to_chord(&plan, &parts, signature, &headers, &alone, &context, &err),
+        CEL_EINVAL);
+    json_decref(signature);
+}
+
+static void running_out_of_memory_replaces_nothing(void **state)
+{
+    const cel_task_body body = {.chord = CEL_VIEW(S("body")),
+                                .callbacks = CEL_VIEW("[" S("cb") "]")};
+    const cel_task_headers headers = running();
+    json_t *signature = test_load(CHAIN(S("a") ", " GROUP(S("b") ", " S("c"))));
+    cel_code code = CEL_ENOMEM;
+
+    (void)state;
+    for (size_t n = 1; code != CEL_OK; n++) {
+        cel_canvas_context context = worker();
+        cel_plan *plan = NULL;
+
+        cel__mem_fail_at(n);
+        code = cel__canvas_replace(&plan, signature, &headers, &body, &context, NULL);
+        cel__mem_fail_at(0);
+        assert_true(code == CEL_OK || code == CEL_ENOMEM);
+        cel__plan_free(plan);
+        assert_true(n < 200);
+    }
+    json_decref(signature);
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, teardown)
 
 int main(void)
@@ -259,6 +405,12 @@ int main(void)
         TEST(errbacks_get_the_failed_id_in_one_group),
         TEST(chord_body_gets_the_list_of_results),
         TEST(victims_are_all_that_would_have_run),
+        TEST(what_replaces_a_task_has_its_id_and_place),
+        TEST(a_chain_in_the_place_of_a_step_goes_on_with_the_rest),
+        TEST(a_group_in_the_place_of_a_task_is_collected),
+        TEST(what_replaces_a_task_is_no_part_of_another_chord),
+        TEST(what_joins_a_chord_is_counted_by_its_ends),
+        TEST(running_out_of_memory_replaces_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -414,8 +414,8 @@ static void group_at_the_end_of_a_chain_in_a_header_counts_by_member(void **stat
     is(group, "kwargs.tasks.1.options.group_id", "\"" ID("02") "\"");
     is(group, "kwargs.tasks.1.options.group_index", "1");
     is(plan, "messages.1.group_index", "2");
-    is(plan, "chords.0.document.0.0", "\"" ID("02") "\"");
-    is(plan, "chords.0.document.1.0.0.0", "\"" ID("02") "\"");
+    is(plan, "chords.0.document.result.0.0", "\"" ID("02") "\"");
+    is(plan, "chords.0.document.result.1.0.0.0", "\"" ID("02") "\"");
 }
 
 static void chord_with_a_group_as_body(void **state)

@@ -226,7 +226,8 @@ static json_t *documents_of(const json_t *plan)
     json_array_foreach(json_object_get(plan, "chords"), i, chord)
     {
         if (!json_is_null(json_object_get(chord, "document")))
-            json_array_append(documents, json_object_get(chord, "document"));
+            json_array_append(documents,
+                              json_object_get(json_object_get(chord, "document"), "result"));
     }
     return documents;
 }

@@ -388,7 +388,9 @@ add_document(cel__planner *planner, cel_plan_chord *chord, const cel__handle *he
     if (!nested)
         return;
     cel__buf_reset(&planner->slab->scratch);
+    cel__buf_add_str(&planner->slab->scratch, "{\"result\": ");
     cel__handle_dump(&planner->slab->scratch, header, true);
+    cel__buf_add_byte(&planner->slab->scratch, '}');
     if (!cel__slab_finish(planner->slab, &chord->document))
         cel__planner_nomem(planner);
 }

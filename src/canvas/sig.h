@@ -102,6 +102,10 @@ cel_view cel__array_join_once(cel__planner *planner, cel_view a, cel_view b);
 void cel__sig_link(cel__planner *planner, cel__sig *sig, cel_view callbacks);
 void cel__sig_link_error(cel__planner *planner, cel__sig *sig, cel_view errbacks);
 
+/* Returns `sig`, which may be changed, or, of what ends in a group, a signature that ends in one task with the list of the
+ * group's results as its own: celery.accumulate. NULL when out of memory. */
+cel__sig *cel__sig_collected(cel__planner *planner, cel__sig *sig);
+
 /* Returns how many tasks end for a chord when `sig` is in its header: the _descend() of
  * Celery. */
 int64_t cel__sig_leaves(const cel__sig *sig);

@@ -376,6 +376,41 @@ static cel_code chain_append(cel__planner *planner, cel__sig *chain, cel__sig *s
     return cel__sig_add(planner, chain, sig);
 }
 
+/* What gives a list of results as one: celery.accumulate(results, index=0). */
+static cel__sig *accumulate(cel__planner *planner)
+{
+    cel__sig *sig = cel__sig_new(planner, CEL_SIG_TASK);
+
+    if (sig) {
+        sig->task = CEL_VIEW("celery.accumulate");
+        sig->kwargs = CEL_VIEW("{\"index\": 0}");
+    }
+    return sig;
+}
+
+cel__sig *cel__sig_collected(cel__planner *planner, cel__sig *sig)
+{
+    cel__sig **last = NULL;
+
+    if (planner->code != CEL_OK || sig->kind == CEL_SIG_TASK)
+        return sig;
+    if (sig->kind == CEL_SIG_GROUP) {
+        cel__sig *body = accumulate(planner);
+
+        return body ? chord_of(planner, sig, body) : NULL;
+    }
+    last = sig->kind == CEL_SIG_CHORD ? &sig->body : &sig->parts[sig->count - 1];
+    if (sig->kind == CEL_SIG_CHORD || (*last)->kind != CEL_SIG_GROUP) {
+        *last = cel__sig_collected(planner, *last);
+    } else {
+        cel__sig *body = accumulate(planner);
+
+        if (body)
+            upgrade(planner, sig, body);
+    }
+    return planner->code == CEL_OK ? sig : NULL;
+}
+
 /* ---- loading ---- */
 
 static cel_code read_raw(cel__planner *planner, cel__value value, struct raw *raw)

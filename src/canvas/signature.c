@@ -263,6 +263,50 @@ cel_signature *cel_signature_immutable(cel_signature *signature)
     return signature ? changed(signature, set_immutable(signature->json, 0)) : NULL;
 }
 
+/* Puts `args` in front of those there are, `kwargs` over those. */
+static bool add_partial(json_t *json, json_t *args, json_t *kwargs)
+{
+    json_t *own = json_object_get(json, "args"), *all;
+    json_t *names = json_object_get(json, "kwargs");
+
+    if (json_is_true(json_object_get(json, "immutable")))
+        return true;
+    all = args ? json_copy(args) : json_array();
+    if (!all || (own && json_array_extend(all, own) != 0)) {
+        json_decref(all);
+        return false;
+    }
+    if (json_object_set_new(json, "args", all) != 0)
+        return false;
+    return !kwargs || (names && json_object_update(names, kwargs) == 0);
+}
+
+static bool partial_deep(json_t *json, json_t *args, json_t *kwargs, int depth)
+{
+    const json_t *parts = side_by_side(json);
+    bool done = depth < NESTING && json_is_object(json);
+
+    if (is_type(json, "chain"))
+        return done && partial_deep(json_array_get(get_kwarg(json, "tasks"), 0), args, kwargs,
+                                    depth + 1);
+    if (!parts)
+        return done && add_partial(json, args, kwargs);
+    for (size_t i = 0; i < json_array_size(parts) && done; i++)
+        done = partial_deep(json_array_get(parts, i), args, kwargs, depth + 1);
+    return done;
+}
+
+cel_signature *cel_signature_partial(cel_signature *signature, json_t *args, json_t *kwargs)
+{
+    bool done = signature && (!args || json_is_array(args)) &&
+                (!kwargs || json_is_object(kwargs)) &&
+                partial_deep(signature->json, args, kwargs, 0);
+
+    json_decref(args);
+    json_decref(kwargs);
+    return changed(signature, done);
+}
+
 /* Returns the options, making them an object if they are none; NULL when out of memory. */
 static json_t *get_options(json_t *json)
 {

@@ -188,6 +188,35 @@ static void json_form_is_completed_and_checked(void **state)
     assert_int_equal(cel_signature_from_json(NULL, NULL, &err), CEL_EINVAL);
 }
 
+static void partial_arguments_go_in_front(void **state)
+{
+    cel_signature *signature = cel_signature_partial(
+        cel_sig("a", "[i]", 3), json_pack("[i, i]", 1, 2), json_pack("{s:i}", "k", 4));
+    json_t *want = json_pack("[i, i, i]", 1, 2, 3);
+    const json_t *json = cel_signature_json(signature);
+
+    (void)state;
+    assert_true(json_equal(json_object_get(json, "args"), want));
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(json, "kwargs"), "k")),
+                     4);
+    signature =
+        cel_signature_partial(cel_signature_immutable(signature), json_pack("[i]", 9), NULL);
+    assert_true(json_equal(json_object_get(cel_signature_json(signature), "args"), want));
+    cel_signature_free(signature);
+    signature = CEL_CHAIN(CEL_GROUP(cel_sig("a", "[i]", 3), cel_sig("b", "[i]", 3)),
+                          cel_sig("c", NULL));
+    signature = cel_signature_partial(signature, json_pack("[i, i]", 1, 2), NULL);
+    json = cel_signature_json(signature);
+    json = json_object_get(json_object_get(json, "kwargs"), "tasks");
+    assert_int_equal(json_array_size(json_object_get(json_array_get(json, 1), "args")), 0);
+    json = json_object_get(json_object_get(json_array_get(json, 0), "kwargs"), "tasks");
+    assert_true(json_equal(json_object_get(json_array_get(json, 1), "args"), want));
+    cel_signature_free(signature);
+    assert_null(cel_signature_partial(NULL, json_array(), json_object()));
+    assert_null(cel_signature_partial(cel_sig("a", NULL), json_object(), NULL));
+    json_decref(want);
+}
+
 static void no_memory_gives_null(void **state)
 {
     bool done = false;
@@ -219,6 +248,7 @@ int main(void)
         cmocka_unit_test(nonsense_gives_null_and_leaks_nothing),
         cmocka_unit_test(copy_is_deep),
         cmocka_unit_test(json_form_is_completed_and_checked),
+        cmocka_unit_test(partial_arguments_go_in_front),
         cmocka_unit_test(no_memory_gives_null),
     };
 

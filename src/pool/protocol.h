@@ -93,7 +93,10 @@
     X(CEL_TAG_RSS_KIB, 34, "int", "resident memory of the host after the task")                \
     X(CEL_TAG_STORE, 35, "int", "0: the result is not to be stored (ignore_result)")           \
     X(CEL_TAG_ARGS, 36, "json", "arguments (result_extended)")                                 \
-    X(CEL_TAG_KWARGS, 37, "json", "keyword arguments (result_extended)")
+    X(CEL_TAG_KWARGS, 37, "json", "keyword arguments (result_extended)")                       \
+    X(CEL_TAG_GROW, 38, "int",                                                                 \
+      "in CHORD, in place of SIZE: the chord is open and waits for "                           \
+      "that many parts more")
 
 typedef enum cel_frame_type {
 #define CEL_X(name, value, direction, text) name = value,

@@ -90,6 +90,8 @@ void cel__outcome_chord(cel_outcome_chord *out, cel_view bytes)
             out->document = value;
         else if (tag == CEL_TAG_SIZE && !cel__section_int(value, &out->size))
             out->size = 0;
+        else if (tag == CEL_TAG_GROW && !cel__section_int(value, &out->grow))
+            out->grow = 0;
     }
 }
 

@@ -22,10 +22,10 @@ cel_code cel__outcome_read(cel_outcome *out, cel_view sections, cel_error *err);
 /* Gives the next section with this tag and advances *rest, which begins as outcome->sections; false at the end. */
 bool cel__outcome_next(cel_view *rest, cel_section_tag tag, cel_view *bytes);
 
-/* A chord to open. */
+/* A chord to open (size > 0), or that waits for `grow` parts more. */
 typedef struct cel_outcome_chord {
     cel_view gid, document;
-    int64_t size;
+    int64_t size, grow;
 } cel_outcome_chord;
 void cel__outcome_chord(cel_outcome_chord *out, cel_view bytes);
 

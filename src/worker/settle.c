@@ -169,6 +169,11 @@ static void open_chords(cel_settlement *settlement, const cel_outcome *outcome)
                       backend->ops->chord_open(backend, chord.gid, chord.size, on_confirmed,
                                                settlement, &err),
                       &err);
+        if (chord.grow > 0)
+            submitted(settlement,
+                      backend->ops->chord_grow(backend, chord.gid, chord.grow, on_confirmed,
+                                               settlement, &err),
+                      &err);
         if (chord.document.ptr)
             submitted(settlement,
                       backend->ops->group_save(backend, chord.gid, chord.document, on_confirmed,

@@ -518,6 +518,11 @@ static void publish_for_task(cel_worker_request *request, const cel_frame *frame
             cel__outcome_chord(&chord, bytes);
             code = worker->backend->ops->chord_open(worker->backend, chord.gid, chord.size,
                                                     on_published, call, &err);
+            if (code == CEL_OK && chord.document.ptr) {
+                call->pending++;
+                code = worker->backend->ops->group_save(
+                    worker->backend, chord.gid, chord.document, on_published, call, &err);
+            }
         } else if (tag == CEL_TAG_MESSAGE) {
             cel_message message;
 

@@ -4,6 +4,10 @@
  *   test.echo(value=None)             the value
  *   test.arguments(...)               {"args": [...], "kwargs": {...}}; takes anything
  *   test.whoami()                     {"id", "pid", "hostname", "queue", "retries", "redelivered", "root_id", "parent_id", "group"}
+ *   test.who(..., label)              {"label", "args": those before, "id", "root", "parent", "group", "index"}: who was called with what
+ *   test.who_fails(..., label)        ValueError(label)
+ *   test.tell(..., path, label)       appends [label, [those before]] to the file `path`, as JSON
+ *   test.hear(task_id=None, *, path, label) appends [label, [task_id]] likewise: an errback
  *   test.xsum(numbers)                the sum of a list: the body of chords
  *   test.none()                       null
  *   test.big(bytes)                   a string of that many x
@@ -24,6 +28,8 @@
  *   test.ignore()                     cel_ignore()
  *   test.reject(requeue=False)        cel_reject(); late
  *   test.send(task, args, now=False)  sends a sub-task and returns its id
+ *   test.replace(..., signature)      puts the signature in its place, given what comes before
+ *   test.add_to_chord(..., signature) adds the signature to its chord and returns what comes before
  *   test.log(level, text)             logs
  *   test.step(path, number, seconds=0) appends the number to a file, takes that long and returns the number
  *
@@ -77,6 +83,49 @@ static json_t *whoami(cel_request *req)
                      (json_int_t)cel_request_retries(req), "redelivered",
                      cel_request_redelivered(req), "root_id", cel_request_root_id(req),
                      "parent_id", cel_request_parent_id(req), "group", cel_request_group(req));
+}
+
+/* Splits the arguments in those that came from before, a new array, and the last `own`, borrowed; NULL after cel_raise(). */
+static json_t *split_args(cel_request *req, size_t own, const json_t **last)
+{
+    const json_t *args = cel_request_args(req);
+    size_t count = json_array_size(args);
+    json_t *before;
+
+    if (!args)
+        return NULL;
+    if (count < own)
+        return cel_raise(req, "TypeError", "too few arguments");
+    before = json_array();
+    for (size_t i = 0; i < count - own; i++)
+        json_array_append(before, json_array_get(args, i));
+    for (size_t i = 0; i < own; i++)
+        last[i] = json_array_get(args, count - own + i);
+    return before;
+}
+
+static json_t *who(cel_request *req)
+{
+    const json_t *label, *index = json_object_get(cel_request_headers(req), "group_index");
+    json_t *before = split_args(req, 1, &label);
+
+    if (!before)
+        return NULL;
+    return json_pack("{s:O, s:o, s:s, s:s, s:s?, s:s?, s:O?}", "label", label, "args", before,
+                     "id", cel_request_id(req), "root", cel_request_root_id(req), "parent",
+                     cel_request_parent_id(req), "group", cel_request_group(req), "index",
+                     index);
+}
+
+static json_t *who_fails(cel_request *req)
+{
+    const json_t *label;
+    json_t *before = split_args(req, 1, &label);
+
+    if (!before)
+        return NULL;
+    json_decref(before);
+    return cel_raise(req, "ValueError", "%s", json_string_value(label));
 }
 
 static json_t *xsum(cel_request *req)
@@ -204,7 +253,7 @@ static json_t *stubborn(cel_request *req)
 /* Appends a line in one write(), so that processes do not mix theirs; false after cel_raise(). */
 static bool append_line(cel_request *req, const char *path, const char *text)
 {
-    char line[512];
+    char line[8192];
     int len = snprintf(line, sizeof line, "%s\n", text);
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     bool good = fd >= 0 && len < (int)sizeof line && write(fd, line, (size_t)len) == len;
@@ -215,6 +264,36 @@ static bool append_line(cel_request *req, const char *path, const char *text)
     if (!good)
         cel_raise(req, "OSError", "%s: %s", path, strerror(why));
     return good;
+}
+
+static json_t *tell(cel_request *req)
+{
+    const json_t *last[2];
+    json_t *before = split_args(req, 2, last);
+    json_t *told = before ? json_pack("[O, o]", last[1], before) : NULL;
+    char *text = told ? json_dumps(told, JSON_COMPACT) : NULL;
+    bool good = text && append_line(req, json_string_value(last[0]), text);
+
+    json_decref(told);
+    free(text);
+    return good ? json_null() : NULL;
+}
+
+static json_t *hear(cel_request *req)
+{
+    json_t *task_id = NULL, *told;
+    const char *path, *label;
+    char *text;
+    bool good;
+
+    if (cel_unpack(req, "|task_id:O *path:s label:s", &task_id, &path, &label) != CEL_OK)
+        return NULL;
+    told = task_id ? json_pack("[s, [O]]", label, task_id) : json_pack("[s, []]", label);
+    text = json_dumps(told, JSON_COMPACT);
+    good = text && append_line(req, path, text);
+    json_decref(told);
+    free(text);
+    return good ? json_null() : NULL;
 }
 
 static json_t *append(cel_request *req)
@@ -393,6 +472,48 @@ static json_t *send(cel_request *req)
     return json_string(id);
 }
 
+/* Makes a signature of the last argument, and an array of those before it; NULL after cel_raise(). */
+static cel_signature *last_signature(cel_request *req, json_t **before)
+{
+    const json_t *last;
+    cel_signature *signature = NULL;
+    cel_error err;
+
+    *before = split_args(req, 1, &last);
+    if (!*before)
+        return NULL;
+    if (cel_signature_from_json(&signature, last, &err) == CEL_OK)
+        return signature;
+    json_decref(*before);
+    cel_raise(req, "ValueError", "%s", err.message);
+    return NULL;
+}
+
+static json_t *replace(cel_request *req)
+{
+    json_t *before;
+    cel_signature *signature = last_signature(req, &before);
+
+    return signature ? cel_replace(req, cel_signature_partial(signature, before, NULL)) : NULL;
+}
+
+static json_t *add_to_chord(cel_request *req)
+{
+    json_t *before;
+    cel_signature *signature = last_signature(req, &before);
+    cel_error err;
+    cel_code code;
+
+    if (!signature)
+        return NULL;
+    code = cel_add_to_chord(req, signature, &err);
+    cel_signature_free(signature);
+    if (code == CEL_OK)
+        return before;
+    json_decref(before);
+    return cel_raise(req, "ValueError", "%s", err.message);
+}
+
 static json_t *log_(cel_request *req)
 {
     int level;
@@ -457,6 +578,10 @@ CEL_MODULE(testtasks)
     cel_task(app, "test.echo", echo);
     cel_task(app, "test.arguments", arguments);
     cel_task(app, "test.whoami", whoami);
+    cel_task(app, "test.who", who);
+    cel_task(app, "test.who_fails", who_fails);
+    cel_task(app, "test.tell", tell);
+    cel_task(app, "test.hear", hear);
     cel_task(app, "test.xsum", xsum);
     cel_task(app, "test.late.xsum", xsum, .acks_late = 1, .reject_on_worker_lost = 1);
     cel_task(app, "test.none", none);
@@ -478,6 +603,8 @@ CEL_MODULE(testtasks)
     cel_task(app, "test.ignore", ignore);
     cel_task(app, "test.reject", reject, .acks_late = 1);
     cel_task(app, "test.send", send);
+    cel_task(app, "test.replace", replace);
+    cel_task(app, "test.add_to_chord", add_to_chord);
     cel_task(app, "test.log", log_);
     cel_task(app, "test.step", step);
     cel_task(app, "test.late.step", step, .acks_late = 1, .reject_on_worker_lost = 1);
