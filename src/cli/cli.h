@@ -3,6 +3,7 @@
 #define CEL_CLI_CLI_H
 
 #include "app/app.h"
+#include "celeriac/result.h"
 #include "cli/logging.h"
 #include "cli/options.h"
 
@@ -34,6 +35,7 @@ extern const cel_command *const cel__commands[]; /* NULL-terminated, in the orde
 extern const cel_command cel__worker_command;
 extern const cel_command cel__multi_command;
 extern const cel_command cel__call_command;
+extern const cel_command cel__apply_command;
 extern const cel_command cel__result_command;
 extern const cel_command cel__dispatch_command;
 extern const cel_command cel__rpc_command;
@@ -54,6 +56,9 @@ bool cel__cli_app(cel_cli *cli,
 
 /* Prints "Error: ..." on stderr and returns the exit status for the code. */
 int cel__cli_fail(const cel_error *err);
+
+/* Waits for a result (seconds; negative: for ever), prints it as Python would and returns the exit status. */
+int cel__cli_result(cel_result *result, double seconds);
 
 /* Prints a usage error with the hint where help is, and returns CEL_EXIT_USAGE. */
 int cel__cli_usage(const cel_cli *cli, const char *fmt, ...) CEL_PRINTF(2, 3);

@@ -65,9 +65,8 @@ static void print_exception(const cel_result *result)
         fprintf(stderr, "%s%s", traceback, traceback[len - 1] == '\n' ? "" : "\n");
 }
 
-static int print_result(const cel_args *args, cel_result *result)
+int cel__cli_result(cel_result *result, double seconds)
 {
-    double seconds = cel__args_float(args, "timeout", -1);
     json_t *value = NULL;
     cel_error err = {0};
     cel_code code =
@@ -99,7 +98,7 @@ static int run(cel_cli *cli, const cel_args *args)
     else if (cel__args_flag(args, "traceback"))
         status = print_traceback(result);
     else
-        status = print_result(args, result);
+        status = cel__cli_result(result, cel__args_float(args, "timeout", -1));
     cel_result_free(result);
     cel_app_free(app);
     return status;

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import unittest
 
+import canvas
 import support
 
 STAMP = r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}: "
@@ -432,6 +433,36 @@ class EndTest(support.Case):
         self.assertIn("purge: Erased 3 messages from the queue.", worker.stdout)
         self.assertEqual(worker.stop(), 0)
         self.assertNotIn("received", worker.text)
+
+
+
+class ApplyTest(canvas.Case):
+    def test_apply_sends_canvases_of_all_kinds(self):
+        self.worker("-c", "2")
+        forms = [(canvas.sig("test.add", 2, 3), "5"),
+                 (canvas.chain(canvas.sig("test.add", 1, 2), canvas.sig("test.add", 10)), "13"),
+                 (canvas.group([canvas.sig("test.add", i, 1) for i in range(3)]), "[1, 2, 3]"),
+                 (canvas.chord([canvas.sig("test.add", i, 1) for i in range(3)], canvas.sig("test.xsum")), "6")]
+        for form, value in forms:
+            with self.subTest(form=form["task"]):
+                self.assertEqual(self.good("apply", json.dumps(form), "--wait", "--timeout", "60").strip(), value)
+        task_id = self.good("apply", "-", input=json.dumps(forms[1][0])).strip()
+        self.assertEqual(self.result(task_id), "13")
+        task_id = self.good("apply", self.write("canvas.json", json.dumps(forms[3][0]))).strip()
+        self.assertEqual(self.result(task_id), "6")
+        done = self.run_command("apply", "--wait", json.dumps(canvas.sig("test.fail", "no luck")))
+        self.assertEqual((done.returncode, done.stderr.strip().splitlines()[-1]), (1, "ValueError: no luck"))
+
+    def test_apply_says_what_is_no_signature(self):
+        for word, complaint in (('{"task": ', "Invalid signature"), ('{"args": []}', "needs a task name"),
+                                ("nowhere.json", "neither JSON nor a file")):
+            with self.subTest(word=word):
+                done = self.run_command("apply", word)
+                self.assertEqual(done.returncode, 2)
+                self.assertIn(complaint, done.stderr)
+        done = self.run_command("apply", json.dumps(canvas.chain()))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("a chain has no tasks", done.stderr)
 
 
 if __name__ == "__main__":
