@@ -3,6 +3,7 @@
 #define CELERIAC_H
 
 #include "celeriac/app.h"
+#include "celeriac/beat.h"
 #include "celeriac/error.h"
 #include "celeriac/flow.h"
 #include "celeriac/log.h"

@@ -209,6 +209,7 @@ cel_code cel_app_new(cel_app **out, const cel_app_options *options, cel_error *e
         return cel_error_set(err, CEL_ENOMEM, "no memory for an app");
     pthread_mutex_init(&app->client_lock, NULL);
     pthread_mutex_init(&app->declare_lock, NULL);
+    pthread_mutex_init(&app->beat_lock, NULL);
     code = fill_app(app, &o, err);
     if (code == CEL_OK)
         *out = app;
@@ -231,6 +232,8 @@ void cel_app_free(cel_app *app)
     cel__flows_free(app->flows);
     cel__programs_free(app->programs);
     cel__signals_free(app->signals);
+    json_decref(app->beat_entries);
+    pthread_mutex_destroy(&app->beat_lock);
     pthread_mutex_destroy(&app->declare_lock);
     pthread_mutex_destroy(&app->client_lock);
     cel__free(app->broker_url);

@@ -42,6 +42,10 @@ struct cel_app {
     struct cel_signal_node *signals;      /* owned; see signals.h */
     unsigned signals_wanted;              /* a bit for each signal that has callbacks */
     struct cel_program_entry *programs;   /* owned; see program.h */
+    pthread_mutex_t beat_lock; /* guards what follows */
+    json_t *beat_entries;      /* owned: what cel_beat_add() has added, by name; NULL: nothing */
+    struct cel_beat *beat;     /* that runs; NULL: none */
+    bool beat_stop;            /* cel_beat_stop() came before the run */
     struct cel_flow_entry *flows;         /* owned, in the order of their names; see flow.h */
 };
 

@@ -75,12 +75,13 @@ enum {
       "What beat sends, and when")                                                            \
     X(beat_schedule_filename, STRING, "\"celerybeat-schedule\"",                              \
       "CELERYBEAT_SCHEDULE_FILENAME", 0,                                                      \
-      "File in which beat keeps when it sent what")                                           \
+      "File in which beat keeps when it sent what, with .sqlite behind it, where neither "    \
+      "broker nor result store can")                                                          \
     X(beat_scheduler, STRING, "\"celery.beat:PersistentScheduler\"",                          \
       "CELERYBEAT_SCHEDULER", 0,                                                              \
       "Scheduler of beat")                                                                    \
-    X(beat_sync_every, COUNT, "0", "CELERYBEAT_SYNC_EVERY", 0,                                \
-      "Save the schedule after that many tasks; 0: by time")                                  \
+    X(beat_sync_every, COUNT, "0", "CELERYBEAT_SYNC_EVERY", INERT,                            \
+      "Save the schedule after that many tasks: each is saved at once")                       \
     X(beat_uid, ANY, "null", "CELERYBEAT_UID", 0,                                             \
       "User of a detached beat")                                                              \
     X(beat_umask, ANY, "null", "CELERYBEAT_UMASK", 0,                                         \
@@ -384,7 +385,7 @@ enum {
       "Rate limit of tasks that have none, such as \"10/m\"")                                 \
     X(task_default_routing_key, STRING, "null", "CELERY_DEFAULT_ROUTING_KEY", 0,              \
       "Routing key of queues that name none; None: task_default_queue")                       \
-    X(task_delivery_limit, COUNT, "3", NULL, NULLABLE,                                       \
+    X(task_delivery_limit, COUNT, "3", NULL, NULLABLE,                                        \
       "A task that has cost this many processes fails instead of running again "              \
       "(poison, with acks_late and reject_on_worker_lost); None: no limit")                   \
     X(task_eager_propagates, BOOL, "false", "CELERY_EAGER_PROPAGATES_EXCEPTIONS", 0,          \
@@ -431,7 +432,8 @@ enum {
     X(task_track_started, BOOL, "false", "CELERY_TRACK_STARTED", 0,                           \
       "Store the state STARTED")                                                              \
     X(timezone, STRING, "null", "CELERY_TIMEZONE", 0,                                         \
-      "Time zone of schedules, an IANA name; None: UTC")                                      \
+      "Time zone of schedules, an IANA name; None: UTC, or the machine's without "            \
+      "enable_utc")                                                                           \
     X(worker_agent, STRING, "null", "CELERYD_AGENT", INERT,                                   \
       "Agent of the worker")                                                                  \
     X(worker_autoscaler, STRING, "\"celery.worker.autoscale:Autoscaler\"",                    \

@@ -37,9 +37,19 @@ const cel_option cel__global_options[] = {
 };
 
 const cel_command *const cel__commands[] = {
-    &cel__worker_command, &cel__dispatch_command, &cel__multi_command,  &cel__call_command,
-    &cel__apply_command,  &cel__rpc_command,      &cel__result_command, &cel__purge_command,
-    &cel__list_command,   &cel__report_command,   &cel__help_command,   NULL,
+    &cel__worker_command,
+    &cel__beat_command,
+    &cel__dispatch_command,
+    &cel__multi_command,
+    &cel__call_command,
+    &cel__apply_command,
+    &cel__rpc_command,
+    &cel__result_command,
+    &cel__purge_command,
+    &cel__list_command,
+    &cel__report_command,
+    &cel__help_command,
+    NULL,
 };
 
 const cel_command *cel__command_find(const char *name)

@@ -37,6 +37,7 @@ extern const cel_command cel__multi_command;
 extern const cel_command cel__call_command;
 extern const cel_command cel__apply_command;
 extern const cel_command cel__result_command;
+extern const cel_command cel__beat_command;
 extern const cel_command cel__dispatch_command;
 extern const cel_command cel__rpc_command;
 extern const cel_command cel__purge_command;

@@ -11,6 +11,7 @@
 #include "app/trace.h"
 #include "celeriac/send.h"
 #include "cli/banner.h"
+#include "cli/beat.h"
 #include "cli/service.h"
 #include "core/mem.h"
 
@@ -39,6 +40,10 @@ static const cel_option options[] = {
      "Replace a child process that holds more memory after a task"},
     {"prefetch-multiplier", 0, NULL, CEL_OPTION_INT, "N", NULL,
      "Hold N messages per slot. Default: adapts to how long the tasks take"},
+    {"beat", 'B', NULL, CEL_OPTION_FLAG, NULL, NULL,
+     "Run beat beside the worker: send what beat_schedule says. Any number of workers may"},
+    {"schedule", 's', "schedule-filename", CEL_OPTION_STRING, "FILE", NULL,
+     "With -B: keep what was sent in FILE.sqlite. Default: as for the command beat"},
     {"purge", 0, "discard", CEL_OPTION_FLAG, NULL, NULL,
      "Delete all waiting messages of the queues first"},
     {"optimization", 'O', NULL, CEL_OPTION_STRING, "NAME", NULL,
@@ -303,6 +308,7 @@ static bool start_zygote(struct run *run)
 
 static int run_worker(struct run *run)
 {
+    cel_cli_beat *beat = NULL;
     cel_error err = {0};
     cel_code code;
 
@@ -322,7 +328,14 @@ static int run_worker(struct run *run)
         return cel__cli_fail(&err);
     signal(SIGPIPE, SIG_IGN);
     watch_signals(run);
-    code = cel__worker_run(run->worker, &err);
+    if (cel__args_flag(run->args, "beat"))
+        code = cel__cli_beat_start(&beat, run->cli, run->app,
+                                   cel__args_string(run->args, "schedule"), &err);
+    if (code == CEL_OK)
+        code = cel__worker_run(run->worker, &err);
+    else
+        cel__cli_fail(&err);
+    cel__cli_beat_stop(beat);
     unwatch_signals(run);
     cel__worker_free(run->worker);
     return code == CEL_OK ? CEL_EXIT_OK : CEL_EXIT_FAILURE;
