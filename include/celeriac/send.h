@@ -40,7 +40,8 @@ typedef struct cel_send_options {
 
 /* Sends a task by name. Takes args (array) and kwargs (object), each NULL for empty; `options` may be NULL. If `out` is not NULL it receives a
  * handle owned by the caller, free with cel_result_free(). CEL_EINVAL, CEL_ECONN, CEL_EFULL, CEL_ETIMEDOUT (err->uncertain:
- * it may have been sent). */
+ * it may have been sent). With the setting task_always_eager the task has run, with all that follows, when the call returns, and with task_eager_propagates
+ * its failure is CEL_ETASK of this call, as of cel_delay() and cel_apply(). */
 CEL_API cel_code cel_send(cel_app *app, cel_result **out, const char *task, json_t *args, json_t *kwargs, const cel_send_options *options, cel_error *err);
 
 /* Celery's delay(): cel_delay(app, &result, &err, "tasks.add", "[i,i]", 2, 3), arguments as for json_pack(). */

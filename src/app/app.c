@@ -10,6 +10,7 @@
 #include "app/builtins.h"
 #include "app/client.h"
 #include "app/declare.h"
+#include "app/eager.h"
 #include "app/flow.h"
 #include "app/program.h"
 #include "app/signals.h"
@@ -160,6 +161,8 @@ static void set_names(cel_app *app)
         snprintf(host, sizeof host, "localhost");
     host[sizeof host - 1] = '\0';
     snprintf(app->origin, sizeof app->origin, "gen%d@%s", app->pid, host);
+    snprintf(app->eager_url, sizeof app->eager_url, "memory://eager-%llu",
+             (unsigned long long)app->serial);
     cel__uuid4(app->reply_to);
 }
 
@@ -223,8 +226,10 @@ void cel_app_free(cel_app *app)
 {
     if (!app)
         return;
-    if (app->pid == (int)getpid())
+    if (app->pid == (int)getpid()) {
         cel__client_free(app->client);
+        cel__eager_free(app->eager);
+    }
     cel__registry_free(app->registry);
     cel__config_free(app->config);
     cel__codings_done(&app->codings);

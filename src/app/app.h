@@ -17,6 +17,7 @@
 
 struct cel_client;
 struct cel_declaration;
+struct cel_eager;
 struct cel_flow_entry;
 struct cel_program_entry;
 struct cel_signal_node;
@@ -39,6 +40,8 @@ struct cel_app {
     char reply_to[37];      /* a UUID, as Celery sends it */
     pthread_mutex_t declare_lock;         /* guards `declarations` */
     struct cel_declaration *declarations; /* owned; see declare.h */
+    struct cel_eager *eager;              /* owned; NULL until first used, guarded by client_lock; see eager.h */
+    char eager_url[40];                   /* its own store */
     struct cel_signal_node *signals;      /* owned; see signals.h */
     unsigned signals_wanted;              /* a bit for each signal that has callbacks */
     struct cel_program_entry *programs;   /* owned; see program.h */

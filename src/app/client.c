@@ -8,6 +8,8 @@
  * thread, which finds nobody leading and takes over; so does a waiter that leaves for its deadline, in case it was the one woken. */
 #include "app/client.h"
 
+#include "app/eager.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
@@ -175,7 +177,7 @@ static cel_code open_backend(cel_client *client, cel_error *err)
     const cel_app *app = client->app;
     int64_t expires_ms = cel__config_ms(app->config, "result_expires");
     cel_backend_options options = {
-        .url = app->backend_url,
+        .url = cel__eager_backend_url(app),
         .loop = &client->loop,
         .clock = app->clock,
         .log = &app->log,
@@ -188,11 +190,11 @@ static cel_code open_backend(cel_client *client, cel_error *err)
 
     if (client->backend)
         return CEL_OK;
-    if (!app->backend_url)
+    if (!options.url)
         return cel_error_set(err, CEL_ECONFIG,
                              "no result backend is configured: set result_backend "
                              "(or CELERY_RESULT_BACKEND)");
-    if (cel__app_listens(app)) {
+    if (cel__app_listens(app) && !cel__eager_is_on(app)) {
         code = open_broker(client, err);
         if (code != CEL_OK)
             return code;

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "app/client.h"
+#include "app/eager.h"
 #include "app/handle.h"
 #include "app/submit.h"
 #include "celeriac/send.h"
@@ -13,6 +14,7 @@
 #include "core/mem.h"
 
 #define SEND_TIMEOUT_MS 10000
+#define EAGER_LOOK_MS   1000 /* for a result that is there */
 #define CANVAS_SECOND   1000.0
 
 /* ---- the operation ---- */
@@ -200,6 +202,8 @@ static cel_code send_batch(struct sender *sender, cel_error *err)
 
     if (count == 0 && sender->send->submit.batch.chord_count == 0)
         return CEL_OK; /* an empty group */
+    if (cel__eager_is_on(sender->app))
+        return cel__eager_run(sender->app, &sender->send->submit.batch, err);
     for (int64_t left_ms = timeout_ms;;) {
         cel_code code = run_send(sender, left_ms, &local);
 
@@ -250,12 +254,21 @@ static cel_batch_call make_call(const struct sender *sender,
     };
 }
 
+/* task_eager_propagates: a task that fails is a failure of the call. */
+static bool propagates(const struct sender *sender)
+{
+    return cel__eager_is_on(sender->app) &&
+           cel__config_bool(sender->app->config, "task_eager_propagates");
+}
+
 /* Sends and, on success, gives the handle, which was made before so that nothing can fail afterwards. Takes the handle. */
 static cel_code
 send_for(struct sender *sender, cel_result *handle, cel_result **out, cel_error *err)
 {
     cel_code code = send_batch(sender, err);
 
+    if (code == CEL_OK && handle && propagates(sender))
+        code = cel_result_get(handle, NULL, EAGER_LOOK_MS, err);
     if (code == CEL_OK && out)
         *out = handle;
     else
@@ -283,7 +296,7 @@ cel_code cel_send(cel_app *app,
 
         code = cel__batch_add_call(&sender.send->submit.batch, &call, &id, err);
     }
-    if (code == CEL_OK && out)
+    if (code == CEL_OK && (out || propagates(&sender)))
         code = cel__result_from_id(&handle, app, id, err);
     if (code == CEL_OK)
         code = send_for(&sender, handle, out, err);
@@ -441,7 +454,8 @@ cel_code cel_apply(cel_app *app,
     cel_code code = sender_init(&sender, app, options, err);
 
     if (code == CEL_OK)
-        code = add_signature(&sender, signature, out ? &handle : NULL, err);
+        code = add_signature(&sender, signature,
+                             out || propagates(&sender) ? &handle : NULL, err);
     if (code == CEL_OK)
         code = send_for(&sender, handle, out, err);
     sender_done(&sender);
