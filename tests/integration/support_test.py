@@ -30,8 +30,8 @@ class ProcessTest(unittest.TestCase):
         self.assertEqual(process.expect("^t(.*)$").group(1)[0:1] in ("w", "h"), True)
         process.rewind()
         process.expect("^one$")
+        support.wait_until(lambda: process.stderr == ["three"], "standard error is apart")
         process.kill()
-        self.assertEqual(process.stderr, ["three"])
 
     def test_a_line_that_never_comes_fails_at_the_end_of_the_process(self):
         process = self.start("echo other; exit 3")
