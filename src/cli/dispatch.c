@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/flow.h"
+#include "cli/notify.h"
 #include "cli/service.h"
 #include "core/url.h"
 
@@ -25,6 +26,7 @@ struct run {
     cel_service_queues queues;
     cel_dispatcher *dispatcher;
     uv_signal_t signals[5];
+    cel_notify notify;
     size_t watched;
 };
 
@@ -73,7 +75,13 @@ static void on_signal(uv_signal_t *handle, int signum)
         _exit(CEL_EXIT_OK);
     }
     fputs("\ndispatch: Warm shutdown\n", stderr);
+    cel__notify_stopping(&run->notify, false);
     cel__dispatcher_stop(run->dispatcher);
+}
+
+static const char *why_not(void *user)
+{
+    return cel__dispatcher_why_not(((struct run *)user)->dispatcher);
 }
 
 static void on_start(void *user, cel_dispatcher *dispatcher, uv_loop_t *loop)
@@ -89,6 +97,7 @@ static void on_start(void *user, cel_dispatcher *dispatcher, uv_loop_t *loop)
         uv_unref((uv_handle_t *)&run->signals[i]);
         run->watched++;
     }
+    cel__notify_start(&run->notify, loop, why_not, run);
     cel__info(&run->app->log, "%s ready.", run->service.node);
 }
 
@@ -108,6 +117,7 @@ static int serve(struct run *run)
                                                          .on_start = on_start,
                                                          .user = run},
                                &err);
+    cel__notify_stop(&run->notify);
     for (size_t i = 0; i < run->watched; i++)
         uv_close((uv_handle_t *)&run->signals[i],
                  NULL); /* by cel_app_free(), which runs the loop */

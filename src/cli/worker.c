@@ -12,6 +12,7 @@
 #include "celeriac/send.h"
 #include "cli/banner.h"
 #include "cli/beat.h"
+#include "cli/notify.h"
 #include "cli/service.h"
 #include "core/mem.h"
 
@@ -71,6 +72,7 @@ struct run {
     size_t concurrency;
     uv_signal_t signals[5];
     uv_prepare_t flusher;
+    cel_notify notify;
     bool restart;
 };
 
@@ -220,12 +222,14 @@ static void say(const char *text)
 static void stop_warm(struct run *run)
 {
     say("Warm shutdown");
+    cel__notify_stopping(&run->notify, false);
     cel__worker_warm(run->worker);
 }
 
 static void stop_cold(struct run *run)
 {
     say("Cold shutdown");
+    cel__notify_stopping(&run->notify, false);
     cel__worker_cold(run->worker);
 }
 
@@ -241,6 +245,7 @@ static void on_signal(uv_signal_t *handle, int signum)
         run->restart = false; /* who asks for the end means it */
     if (signum == SIGHUP && !isatty(STDOUT_FILENO) && !stopping) {
         run->restart = true;
+        cel__notify_stopping(&run->notify, true);
         cel__logging_reopen(&run->cli->logging);
         cel__worker_warm(run->worker);
     } else if (signum == SIGUSR1) {
@@ -262,6 +267,11 @@ static void on_turn(uv_prepare_t *handle)
         cel__logging_flush(&run->cli->logging);
 }
 
+static const char *why_not(void *user)
+{
+    return cel__worker_why_not(((struct run *)user)->worker);
+}
+
 static void watch_signals(struct run *run)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1};
@@ -278,6 +288,7 @@ static void watch_signals(struct run *run)
     uv_prepare_start(&run->flusher, on_turn);
     uv_unref((uv_handle_t *)&run->flusher);
     run->cli->logging.direct = false;
+    cel__notify_start(&run->notify, loop, why_not, run);
 }
 
 static void unwatch_signals(struct run *run)
@@ -285,6 +296,7 @@ static void unwatch_signals(struct run *run)
     for (size_t i = 0; i < sizeof run->signals / sizeof *run->signals; i++)
         uv_close((uv_handle_t *)&run->signals[i], NULL);
     uv_close((uv_handle_t *)&run->flusher, NULL);
+    cel__notify_stop(&run->notify);
     uv_run(cel__worker_loop(run->worker), UV_RUN_NOWAIT);
     run->cli->logging.direct = true;
     cel__logging_flush(&run->cli->logging);

@@ -77,12 +77,20 @@ void cel__dispatcher_stop(cel_dispatcher *dispatcher)
     dispatcher->broker->ops->cancel(dispatcher->consumer, on_canceled, dispatcher);
 }
 
+const char *cel__dispatcher_why_not(const cel_dispatcher *dispatcher)
+{
+    return dispatcher->stopping      ? "stopping"
+           : dispatcher->unreachable ? "the broker is out of reach"
+                                     : NULL;
+}
+
 /* ---- the start ---- */
 
 static void on_state(void *user, cel_code code, const cel_error *err)
 {
     cel_dispatcher *dispatcher = user;
 
+    dispatcher->unreachable = code != CEL_OK;
     if (code == CEL_OK) {
         cel__info(dispatcher->log, "the broker is reachable again");
         return;

@@ -37,4 +37,7 @@ cel_code cel__dispatcher_run(const cel_dispatcher_options *options, cel_error *e
  * another try are left for the next dispatcher. */
 void cel__dispatcher_stop(cel_dispatcher *dispatcher);
 
+/* Returns NULL if it takes requests, else a static line that says why it does not. On the loop. */
+const char *cel__dispatcher_why_not(const cel_dispatcher *dispatcher);
+
 #endif

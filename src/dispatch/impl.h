@@ -34,6 +34,7 @@ struct cel_dispatcher {
     size_t request_count, report_count;
     cel_dispatch_memory memory; /* of what was sent, where there is no result store */
     bool stopping, canceled, closing;
+    bool unreachable; /* the broker has reported an outage */
     cel_error failure; /* why it stopped by itself */
 };
 

@@ -41,6 +41,12 @@ typedef struct cel_worker_watch {
     unsigned strikes;  /* steps taken since the last message */
 } cel_worker_watch;
 
+/* See health.c. */
+typedef struct cel_worker_health {
+    bool asking;   /* an answer is to come */
+    bool answered; /* the broker has, since the last outage */
+} cel_worker_health;
+
 struct cel_worker {
     uv_loop_t loop;
     cel_app *app;
@@ -82,6 +88,7 @@ struct cel_worker {
     uint64_t received; /* deliveries so far */
     bool unreachable;  /* the broker has reported an outage */
     cel_worker_watch watch;
+    cel_worker_health health;
     cel_poison poison; /* tasks that have cost processes, where the broker does not count */
     uv_timer_t connect_timer; /* the next try to reach the broker or the store */
     int64_t connect_ms;

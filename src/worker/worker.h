@@ -55,6 +55,10 @@ void cel__worker_cold(cel_worker *worker);
 /* Whether it is stopping: cel__worker_warm() or cel__worker_cold() was called or it broke. */
 bool cel__worker_is_stopping(const cel_worker *worker);
 
+/* Returns NULL if the worker takes work: the broker answers, messages are consumed, a process is alive; else a static line that says why it
+ * does not. May ask the broker, whose answer the next call sees. On the loop's thread, between start and end of cel__worker_run(). */
+const char *cel__worker_why_not(cel_worker *worker);
+
 uv_loop_t *cel__worker_loop(cel_worker *worker); /* a view, for signal handlers */
 
 void cel__worker_free(cel_worker *worker);
