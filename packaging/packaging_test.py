@@ -1,13 +1,14 @@
 """The manual page, the completions and the examples: well-formed as far as this machine can tell."""
 import configparser
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 import unittest
 
 CELERIAC = os.environ.get("CELERIAC", "celeriac")
-EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "examples")
+SERVICES = os.environ.get("CEL_SERVICE_FILES", ".")  # where the build has put them
 
 
 def output(*command, **options):
@@ -60,24 +61,39 @@ class PackagingTest(unittest.TestCase):
         self.needs("fish")
         output("fish", "--no-execute", self.file("celeriac.fish", output(CELERIAC, "help", "--completion", "fish").stdout))
 
-    def test_systemd_finds_no_fault_with_the_unit(self):
+    def test_systemd_finds_no_fault_with_the_units(self):
         self.needs("systemd-analyze")
-        with open(os.path.join(EXAMPLES, "celeriac@.service"), encoding="utf-8") as file:
-            unit = file.read().replace("/usr/local/bin/celeriac", "/bin/true")
-        done = subprocess.run(["systemd-analyze", "verify", "--man=no", self.file("celeriac@test.service", unit)],
-                              capture_output=True, text=True, timeout=60, check=False)
-        if "Failed to" in done.stderr and "celeriac@test" not in done.stderr:
-            self.skipTest(f"systemd-analyze does not work here: {done.stderr.splitlines()[0]}")
-        complaints = [line for line in done.stderr.splitlines() if "celeriac@test" in line]
-        self.assertEqual(complaints, [])
-        self.assertEqual(done.returncode, 0, done.stderr)
+        for name, instance in (("celeriac-worker@.service", "celeriac-worker@test.service"),
+                               ("celeriac-dispatch.service", "celeriac-dispatch.service")):
+            with open(os.path.join(SERVICES, name), encoding="utf-8") as file:
+                unit = re.sub("(?m)^ExecStart=[^ ]*", "ExecStart=/bin/true", file.read())
+            self.assertNotIn("@bindir@", unit)
+            self.assertNotIn("@sysconfdir@", unit)
+            done = subprocess.run(["systemd-analyze", "verify", "--man=no", self.file(instance, unit)],
+                                  capture_output=True, text=True, timeout=60, check=False)
+            if "Failed to" in done.stderr and instance not in done.stderr:
+                self.skipTest(f"systemd-analyze does not work here: {done.stderr.splitlines()[0]}")
+            complaints = [line for line in done.stderr.splitlines() if instance in line]
+            self.assertEqual(complaints, [])
+            self.assertEqual(done.returncode, 0, done.stderr)
 
-    def test_supervisors_file_is_an_ini_file_that_names_the_worker(self):
-        parser = configparser.RawConfigParser(inline_comment_prefixes=(" ;",))
-        parser.read(os.path.join(EXAMPLES, "supervisord.conf"))
-        program = parser["program:celeriac"]
-        self.assertIn(" worker -n celery_test@%%h ", program["command"])
-        self.assertEqual(program["stopsignal"], "TERM")
+    def test_supervisors_files_are_ini_files_that_stop_warm(self):
+        for name, command in (("worker", " worker -n celeriac@%%h "), ("dispatch", " dispatch ")):
+            parser = configparser.RawConfigParser(inline_comment_prefixes=(" ;",))
+            parser.read(os.path.join(SERVICES, f"celeriac-{name}.conf"))
+            program = parser[f"program:celeriac-{name}"]
+            self.assertIn(command, program["command"])
+            self.assertEqual(program["stopsignal"], "TERM")
+            self.assertGreaterEqual(int(program["stopwaitsecs"]), 60)
+
+    def test_the_configuration_of_a_package_is_understood(self):
+        folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "etc")
+        text = output(CELERIAC, "--config", os.path.join(folder, "celeryconfig.py"), "report", cwd=self.folder).stdout
+        self.assertIn("transport:sqlite:////var/lib/celeriac/celeriac.db", text)
+        with open(os.path.join(SERVICES, "default"), encoding="utf-8") as file:
+            lines = [line for line in file.read().splitlines() if line and not line.startswith("#")]
+        for line in lines:
+            self.assertRegex(line, r"^(CELERIAC_PATH|CELERY_[A-Z_]+)=[^ \"']+$")
 
 
 if __name__ == "__main__":

@@ -70,6 +70,13 @@ static void start(struct fixture *f)
         uv_ref((uv_handle_t *)&f->notify.timer); /* nothing else keeps this loop going */
 }
 
+/* Ends what was started, so that it can be started again. */
+static void stop(struct fixture *f)
+{
+    cel__notify_stop(&f->notify);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+}
+
 /* What was said next; the loop turns until something is. */
 static const char *heard(struct fixture *f)
 {
@@ -79,6 +86,17 @@ static const char *heard(struct fixture *f)
     while ((len = recv(f->manager, text, sizeof text - 1, 0)) < 0)
         uv_run(&f->loop, UV_RUN_ONCE);
     text[len] = '\0';
+    return text;
+}
+
+/* What was said next that is news. */
+static const char *news(struct fixture *f)
+{
+    const char *text;
+
+    do
+        text = heard(f);
+    while (strcmp(text, "WATCHDOG=1") == 0);
     return text;
 }
 
@@ -99,7 +117,7 @@ static void ready_means_that_it_takes_work(void **state)
     assert_string_equal(heard(f), "WATCHDOG=1");
     assert_string_equal(heard(f), "WATCHDOG=1"); /* nothing new: nothing but that */
     f->why = NULL;
-    assert_string_equal(heard(f), "READY=1\nSTATUS=takes work");
+    assert_string_equal(news(f), "READY=1\nSTATUS=takes work");
     assert_string_equal(heard(f), "WATCHDOG=1");
 }
 
@@ -110,13 +128,11 @@ static void an_outage_later_is_a_status_and_ready_is_said_once(void **state)
     setenv("WATCHDOG_USEC", "20000", 1);
     start(f);
     assert_int_equal(f->notify.every_ms, 10);
-    assert_string_equal(heard(f), "READY=1\nSTATUS=takes work");
-    assert_string_equal(heard(f), "WATCHDOG=1");
+    assert_string_equal(news(f), "READY=1\nSTATUS=takes work");
     f->why = "the broker is out of reach";
-    assert_string_equal(heard(f), "STATUS=the broker is out of reach");
-    assert_string_equal(heard(f), "WATCHDOG=1");
+    assert_string_equal(news(f), "STATUS=the broker is out of reach");
     f->why = NULL;
-    assert_string_equal(heard(f), "STATUS=takes work");
+    assert_string_equal(news(f), "STATUS=takes work");
 }
 
 static void the_end_and_a_new_beginning_are_told(void **state)
@@ -141,7 +157,7 @@ static void the_watchdog_of_another_process_is_not_ours(void **state)
     setenv("WATCHDOG_PID", "1", 1);
     start(f);
     assert_int_equal(f->notify.every_ms, 1000);
-    cel__notify_stop(&f->notify);
+    stop(f);
     setenv("WATCHDOG_USEC", "-5", 1);
     unsetenv("WATCHDOG_PID");
     start(f);

@@ -50,8 +50,9 @@ class InstallTest(support.Case):
     def test_everything_is_in_its_place(self):
         for name in ("include/celeriac.h", "include/celeriac/task.h", "include/celeriac/version.h", "share/man/man1/celeriac.1",
                      "share/bash-completion/completions/celeriac", "share/zsh/site-functions/_celeriac",
-                     "share/fish/vendor_completions.d/celeriac.fish", "share/doc/celeriac/examples/celeriac@.service",
-                     "share/doc/celeriac/examples/supervisord.conf"):
+                     "share/fish/vendor_completions.d/celeriac.fish", "lib/systemd/system/celeriac-worker@.service",
+                     "lib/systemd/system/celeriac-dispatch.service", "lib/sysusers.d/celeriac.conf", "lib/tmpfiles.d/celeriac.conf",
+                     "share/doc/celeriac/examples/supervisor/celeriac-worker.conf", "share/doc/celeriac/examples/celeryconfig.py"):
             self.assertTrue(os.path.isfile(f"{self.prefix}/{name}") or os.path.isfile(f"{self.prefix}/{name}.gz"), name)
         version = self.run_here("pkg-config", "--modversion", "celeriac").strip()
         self.assertEqual(self.run_here(f"{self.prefix}/bin/celeriac", "--version"), f"{version} (celeriac)\n")
