@@ -13,6 +13,7 @@
 #include "cli/banner.h"
 #include "cli/beat.h"
 #include "cli/notify.h"
+#include "cli/probes.h"
 #include "cli/service.h"
 #include "core/mem.h"
 
@@ -26,6 +27,9 @@ static const cel_option options[] = {
     {"queues", 'Q', NULL, CEL_OPTION_STRING, "LIST", NULL,
      "Queues to consume, comma-separated"},
     {"exclude-queues", 'X', NULL, CEL_OPTION_STRING, "LIST", NULL, "Queues not to consume"},
+    {"http", 0, NULL, CEL_OPTION_STRING, "ADDRESS", NULL,
+     "Answer GET /livez, /readyz and /metrics on HOST:PORT, :PORT (all addresses) or PORT "
+     "(127.0.0.1)"},
     {"executable", 0, NULL, CEL_OPTION_STRING, "PROGRAM", NULL,
      "What HUP starts anew. Default: the same program"},
     {"pool", 'P', NULL, CEL_OPTION_STRING, "POOL", NULL, "prefork (default), threads or solo"},
@@ -73,6 +77,7 @@ struct run {
     uv_signal_t signals[5];
     uv_prepare_t flusher;
     cel_notify notify;
+    cel_http *http; /* NULL: not asked for */
     bool restart;
 };
 
@@ -297,6 +302,7 @@ static void unwatch_signals(struct run *run)
         uv_close((uv_handle_t *)&run->signals[i], NULL);
     uv_close((uv_handle_t *)&run->flusher, NULL);
     cel__notify_stop(&run->notify);
+    cel__http_close(run->http);
     uv_run(cel__worker_loop(run->worker), UV_RUN_NOWAIT);
     run->cli->logging.direct = true;
     cel__logging_flush(&run->cli->logging);
@@ -316,6 +322,21 @@ static bool start_zygote(struct run *run)
         return true;
     cel__cli_fail(&err);
     return false;
+}
+
+static bool open_http(struct run *run, cel_error *err)
+{
+    const char *address = cel__args_string(run->args, "http");
+
+    if (!address)
+        return true;
+    if (cel__worker_measure(run->worker, err) != CEL_OK ||
+        cel__http_open(&run->http, cel__worker_loop(run->worker), address, cel__probes_get,
+                       run->worker, err) != CEL_OK)
+        return false;
+    cel__info(&run->app->log, "/livez, /readyz and /metrics are on port %d",
+              cel__http_port(run->http));
+    return true;
 }
 
 static int run_worker(struct run *run)
@@ -338,6 +359,10 @@ static int run_worker(struct run *run)
     run->zygote = NULL;
     if (code != CEL_OK)
         return cel__cli_fail(&err);
+    if (!open_http(run, &err)) {
+        cel__worker_free(run->worker);
+        return cel__cli_fail(&err);
+    }
     signal(SIGPIPE, SIG_IGN);
     watch_signals(run);
     if (cel__args_flag(run->args, "beat"))

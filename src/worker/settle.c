@@ -536,6 +536,9 @@ static void log_outcome(cel_worker_request *request, const cel_outcome *outcome)
 static void begin(cel_worker_request *request, const cel_outcome *outcome)
 {
     log_outcome(request, outcome);
+    if (request->worker->metrics)
+        cel__metrics_ended(request->worker->metrics, request->headers.task,
+                           request->delivery->queue, outcome->state, outcome->runtime_us);
     if (cel__view_is(outcome->state, "REJECTED") && request->late) {
         cel__settle_reject(request, outcome->requeue);
         return;

@@ -7,6 +7,7 @@
 #include "backend/backend.h"
 #include "broker/broker.h"
 #include "message/task.h"
+#include "worker/metrics.h"
 #include "worker/poison.h"
 #include "worker/window.h"
 #include "worker/worker.h"
@@ -45,6 +46,8 @@ typedef struct cel_worker_watch {
 typedef struct cel_worker_health {
     bool asking;   /* an answer is to come */
     bool answered; /* the broker has, since the last outage */
+    size_t lengths_due; /* answers to come */
+    int64_t *lengths;   /* owned; of each queue, what is ready; -1: not known. NULL: nobody reads them */
 } cel_worker_health;
 
 struct cel_worker {
@@ -89,6 +92,7 @@ struct cel_worker {
     bool unreachable;  /* the broker has reported an outage */
     cel_worker_watch watch;
     cel_worker_health health;
+    cel_metrics *metrics; /* NULL: nobody reads them */
     cel_poison poison; /* tasks that have cost processes, where the broker does not count */
     uv_timer_t connect_timer; /* the next try to reach the broker or the store */
     int64_t connect_ms;

@@ -357,6 +357,8 @@ void cel__strategy_receive(void *user, cel_delivery *delivery)
         cel__settle_reject(request, false);
         return;
     }
+    if (worker->metrics)
+        cel__metrics_received(worker->metrics, request->headers.task, delivery->queue);
     admit(request);
     cel__strategy_pump(worker);
 }

@@ -173,6 +173,8 @@ void cel__worker_free(cel_worker *worker)
     cel__free(worker->queues);
     cel__free(worker->node);
     cel__buf_done(&worker->scratch);
+    cel__metrics_free(worker->metrics);
+    cel__free(worker->health.lengths);
     cel__free(worker);
 }
 

@@ -59,6 +59,12 @@ bool cel__worker_is_stopping(const cel_worker *worker);
  * does not. May ask the broker, whose answer the next call sees. On the loop's thread, between start and end of cel__worker_run(). */
 const char *cel__worker_why_not(cel_worker *worker);
 
+/* Counts from now on; before cel__worker_run(). */
+cel_code cel__worker_measure(cel_worker *worker, cel_error *err);
+
+/* Appends what was counted and what is going on, for Prometheus, and asks the broker how long the queues are: the next call tells. */
+void cel__worker_metrics(cel_worker *worker, cel__buf *out);
+
 uv_loop_t *cel__worker_loop(cel_worker *worker); /* a view, for signal handlers */
 
 void cel__worker_free(cel_worker *worker);
