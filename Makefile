@@ -3,7 +3,7 @@
 BUILD ?= build
 JOBS  ?= $(shell nproc)
 
-.PHONY: all demo demo-servers test bench install docs format clean
+.PHONY: all demo demo-servers test bench install deb docs format clean
 
 all: $(BUILD)/build.ninja
 	meson compile -C $(BUILD) -j $(JOBS)
@@ -31,6 +31,13 @@ bench: all
 
 install: all
 	meson install -C $(BUILD)
+
+# Debian packages, into build-deb/packages.
+deb:
+	./packaging/install-deps.sh build
+	test -e build-deb/build.ninja || meson setup build-deb --prefix=/usr --sysconfdir=/etc --buildtype=release -Db_ndebug=true -Dtests=disabled -Detc=true
+	meson compile -C build-deb -j $(JOBS)
+	./packaging/deb/build.sh build-deb build-deb/packages
 
 docs: all
 	./docs/build.sh $(BUILD)
