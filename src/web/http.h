@@ -15,7 +15,7 @@ typedef struct cel_http cel_http;
 /* Answers GET `path`: returns the status (200) and appends the body, plain text. On the loop's thread. */
 typedef int (*cel_http_get)(void *user, const char *path, cel__buf *body);
 
-/* Listens on "host:port", "[v6]:port", ":port" (all addresses) or "port" (127.0.0.1). The caller closes it before the loop ends. CEL_EINVAL: no
+/* Does not keep the loop going by itself. Listens on "host:port", "[v6]:port", ":port" (all addresses) or "port" (127.0.0.1). The caller closes it before the loop ends. CEL_EINVAL: no
  * address; CEL_EIO: it cannot listen there; CEL_ENOTSUP: built without libmicrohttpd. May ask for the address of a host name: at the start only. */
 cel_code cel__http_open(cel_http **out,
                         uv_loop_t *loop,

@@ -19,7 +19,13 @@
 struct fixture {
     uv_loop_t loop;
     cel_http *http;
+    uv_timer_t other; /* what keeps the loop going, as a worker's own handles do */
 };
+
+static void on_other(uv_timer_t *timer)
+{
+    (void)timer;
+}
 
 static int get(void *user, const char *path, cel__buf *body)
 {
@@ -35,6 +41,8 @@ static int set_up(void **state)
     if (!f || uv_loop_init(&f->loop) != 0 ||
         cel__http_open(&f->http, &f->loop, "0", get, NULL, NULL) != CEL_OK)
         return -1;
+    uv_timer_init(&f->loop, &f->other);
+    uv_timer_start(&f->other, on_other, 1000, 1000);
     *state = f;
     return 0;
 }
@@ -44,6 +52,7 @@ static int tear_down(void **state)
     struct fixture *f = *state;
 
     cel__http_close(f->http);
+    uv_close((uv_handle_t *)&f->other, NULL);
     uv_run(&f->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&f->loop), 0);
     free(f);

@@ -53,6 +53,7 @@ class ProbeTest(ProbeCase):
 
     def test_metrics_count_what_was_done(self):
         self.probed("worker.prefetch_multiplier=1")
+        self.wait_for("/readyz", (200, "takes work\n"))
         for n in range(3):
             self.result(self.call("test.add", 1, n))
         self.failure(self.call("test.fail"))
