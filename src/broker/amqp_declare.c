@@ -389,11 +389,49 @@ cel__amqp_declare(amqp_link *link, cel_view queue, cel_view wire, bool *foreign,
     return CEL_OK;
 }
 
-cel_code cel__amqp_declare_reply(amqp_link *link, cel_view queue, cel_error *err)
+cel_code cel__amqp_use_listened(amqp_link *link,
+                                cel_view exchange,
+                                cel_exchange_kind kind,
+                                cel_error *err)
 {
-    static const cel_queue_decl decl = {.exclusive = true, .auto_delete = true};
+    static const char *const types[] = {"", "topic", "fanout", "direct"};
+    cel_queue_decl decl = {.exchange_transient = kind != CEL_EXCHANGE_TOPIC};
 
-    return cel__amqp_declare_queue(link, queue, &decl, false, NULL, err);
+    return use_exchange(link, exchange, cel__view(types[kind]), &decl, err);
+}
+
+static void add_argument(cel__buf *buf, const char *name, int64_t ms)
+{
+    if (ms > 0)
+        cel__buf_addf(buf, "%s\"%s\": %lld", buf->len > 1 ? ", " : "", name, (long long)ms);
+}
+
+cel_code cel__amqp_declare_reply(amqp_link *link,
+                                 cel_view queue,
+                                 const cel_listening *listening,
+                                 cel_error *err)
+{
+    cel_queue_decl decl = {.exclusive = true, .auto_delete = true};
+    cel__buf arguments = {0};
+
+    cel__buf_add_byte(&arguments, '{');
+    add_argument(&arguments, "x-message-ttl", listening->message_ttl_ms);
+    add_argument(&arguments, "x-expires", listening->expires_ms);
+    cel__buf_add_byte(&arguments, '}');
+    decl.arguments = cel__buf_view(&arguments);
+    cel_code code = cel__buf_check(&arguments, err);
+    if (code == CEL_OK)
+        code = cel__amqp_declare_queue(link, queue, &decl, false, NULL, err);
+    cel__buf_done(&arguments);
+    if (code != CEL_OK || listening->kind == CEL_EXCHANGE_NONE)
+        return code;
+    code = cel__amqp_use_listened(link, listening->exchange, listening->kind, err);
+    if (code == CEL_OK)
+        code = cel__amqp_bind(link, queue, listening->exchange,
+                              listening->kind == CEL_EXCHANGE_FANOUT ? CEL_VIEW("")
+                                                                     : listening->pattern,
+                              (cel_view){NULL, 0}, err);
+    return code;
 }
 
 /* ---- exchanges ---- */

@@ -236,38 +236,6 @@ bind_topic(amqp_link *link, cel_view queue, const cel_queue_decl *decl, cel_erro
     return code;
 }
 
-#define MAX_WORDS 128 /* of 255 bytes */
-
-static size_t split(cel_view text, cel_view words[MAX_WORDS])
-{
-    size_t count = 0;
-
-    for (size_t at = 0; text.len > 0 && at <= text.len && count < MAX_WORDS; count++) {
-        const char *dot = memchr(text.ptr + at, '.', text.len - at);
-        size_t end = dot ? (size_t)(dot - text.ptr) : text.len;
-        words[count] = (cel_view){text.ptr + at, end - at};
-        at = end + 1;
-    }
-    return count;
-}
-
-bool cel__amqp_topic_matches(cel_view pattern, cel_view key)
-{
-    cel_view wanted[MAX_WORDS], words[MAX_WORDS];
-    size_t wanted_count = split(pattern, wanted), count = split(key, words);
-    bool fits[MAX_WORDS + 1] = {true}; /* so much of the pattern: the first n words */
-
-    for (size_t i = 0; i < wanted_count; i++) {
-        bool many = cel__view_is(wanted[i], "#"), one = cel__view_is(wanted[i], "*");
-        for (size_t n = 1; many && n <= count; n++)
-            fits[n] = fits[n] || fits[n - 1];
-        for (size_t n = count; !many && n > 0; n--)
-            fits[n] = fits[n - 1] && (one || cel__view_eq(wanted[i], words[n - 1]));
-        fits[0] = fits[0] && many;
-    }
-    return fits[count];
-}
-
 /* What is described as bound to an exchange and takes a key. */
 struct search {
     amqp_link *link;
@@ -289,7 +257,7 @@ static void look_at(void *user, cel_view queue)
         search->direct++;
         search->queue = queue;
     } else if (cel__view_is(decl.exchange_type, "topic") && !decl.broadcast) {
-        search->topic += cel__amqp_topic_matches(decl.routing_key, search->key);
+        search->topic += cel__topic_matches(decl.routing_key, search->key);
         if (search->err.code == CEL_OK)
             bind_topic(search->link, queue, &decl, &search->err);
     } else {

@@ -295,7 +295,15 @@ cel_code cel__amqp_declare(
     amqp_link *link, cel_view queue, cel_view wire, bool *foreign, cel_error *err);
 /* A queue of this connection alone that ends with its consumer: RabbitMQ 4.3 takes no other
  * transient ones. */
-cel_code cel__amqp_declare_reply(amqp_link *link, cel_view queue, cel_error *err);
+cel_code cel__amqp_declare_reply(amqp_link *link,
+                                 cel_view queue,
+                                 const cel_listening *listening,
+                                 cel_error *err);
+/* An exchange for listeners, once per connection. */
+cel_code cel__amqp_use_listened(amqp_link *link,
+                                cel_view exchange,
+                                cel_exchange_kind kind,
+                                cel_error *err);
 /* Declares what is described as bound to the exchange, once per connection. */
 cel_code cel__amqp_prepare_exchange(amqp_link *link, cel_view exchange, cel_error *err);
 void cel__amqp_forget_published(amqp_link *link, cel_view exchange);
@@ -343,8 +351,6 @@ bool cel__amqp_undelay(amqp_link *link, amqp_incoming *incoming, cel_view queue)
 /* Leaves out what the server notes when a message dies: RabbitMQ 3 would drop the message as one
  * that goes round in circles when it waits again. */
 void cel__amqp_drop_deaths(amqp_table_t *headers);
-/* Whether a topic exchange takes the routing key for the pattern. */
-bool cel__amqp_topic_matches(cel_view pattern, cel_view key);
 
 /* ---- amqp_recv.c: link ---- */
 /* Handles the frames that are there; true if there may be more. */

@@ -183,7 +183,8 @@ static cel_code prepare(amqp_link *link, amqp_consumer *consumer, cel_error *err
 
     for (size_t i = 0; code == CEL_OK && i < consumer->options.queue_count; i++) {
         code = consumer->options.reply
-                   ? cel__amqp_declare_reply(link, consumer->options.queues[i], err)
+                   ? cel__amqp_declare_reply(link, consumer->options.queues[i],
+                                             &consumer->options.listening, err)
                    : cel__amqp_declare(link, consumer->options.queues[i], consumer->wires[i],
                                        &foreign, err);
         any = any || foreign;

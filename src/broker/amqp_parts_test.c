@@ -225,7 +225,7 @@ static void topic_patterns_match_as_rabbitmq_does(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        if (cel__amqp_topic_matches(cel__view(cases[i].pattern), cel__view(cases[i].key)) !=
+        if (cel__topic_matches(cel__view(cases[i].pattern), cel__view(cases[i].key)) !=
             cases[i].matches)
             fail_msg("%s, %s", cases[i].pattern, cases[i].key);
     }

@@ -1,7 +1,8 @@
 /* amqp_send.c - publishing with confirms.
  *
- * Every message is mandatory: what no queue takes comes back (basic.return) before it is
- * confirmed, and fails its batch. Messages of a batch have consecutive confirm tags. */
+ * Every message is mandatory, but those for listeners: what no queue takes comes back
+ * (basic.return) before it is confirmed, and fails its batch. Messages of a batch have
+ * consecutive confirm tags. */
 #include <assert.h>
 #include <string.h>
 
@@ -129,11 +130,14 @@ send_one(amqp_link *link, const cel_message *message, bool delay_only, cel_error
     cel_code code = CEL_OK;
     bool delayed = false;
 
-    if (message->exchange.len > 0)
+    if (message->kind != CEL_EXCHANGE_NONE)
+        code = cel__amqp_use_listened(link, message->exchange, message->kind, err);
+    else if (message->exchange.len > 0)
         code = cel__amqp_prepare_exchange(link, message->exchange, err);
     else if (!message->existing)
         code = cel__amqp_declare(link, message->routing_key, message->routing_key, NULL, err);
-    if (code == CEL_OK && message->eta_ms > 0 && !message->existing) {
+    if (code == CEL_OK && message->eta_ms > 0 && !message->existing &&
+        message->kind == CEL_EXCHANGE_NONE) {
         code = cel__amqp_delay(link, message, delay_key, &key, err);
         delayed = code == CEL_OK;
         if (code == CEL_ENOTSUP && !delay_only)
@@ -150,7 +154,8 @@ send_one(amqp_link *link, const cel_message *message, bool delay_only, cel_error
         cel__amqp_drop_deaths(&properties.headers);
     }
     int status = amqp_basic_publish(link->conn, AMQP_CH_PUBLISH, as_bytes(exchange),
-                                    as_bytes(key), 1, 0, &properties, as_bytes(message->body));
+                                    as_bytes(key), message->kind == CEL_EXCHANGE_NONE, 0,
+                                    &properties, as_bytes(message->body));
     recycle_amqp_pool(&link->pool);
     cel__amqp_ok(link, status); /* part of it may be out: it counts as sent */
     return CEL_OK;

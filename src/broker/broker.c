@@ -1,4 +1,5 @@
-/* broker.c - which broker has which URL scheme. A new broker is one line in the table. */
+/* broker.c - which broker has which URL scheme: a new broker is one line in the table; and who
+ * hears what. */
 #include "broker/broker.h"
 
 #include <string.h>
@@ -45,4 +46,52 @@ cel_code cel__broker_open(cel_broker **out, const cel_broker_options *options, c
     /* Only the scheme is told: the rest may hold a password. */
     return cel_error_set(err, CEL_ECONFIG, "no broker for '%.*s:'; there are: %s",
                          (int)(len > 40 ? 40 : len), options->url, known);
+}
+
+/* ---- routing ---- */
+
+#define MAX_WORDS 128 /* of 255 bytes */
+
+static size_t split(cel_view text, cel_view words[MAX_WORDS])
+{
+    size_t count = 0;
+
+    for (size_t at = 0; text.len > 0 && at <= text.len && count < MAX_WORDS; count++) {
+        const char *dot = memchr(text.ptr + at, '.', text.len - at);
+        size_t end = dot ? (size_t)(dot - text.ptr) : text.len;
+        words[count] = (cel_view){text.ptr + at, end - at};
+        at = end + 1;
+    }
+    return count;
+}
+
+bool cel__topic_matches(cel_view pattern, cel_view key)
+{
+    cel_view wanted[MAX_WORDS], words[MAX_WORDS];
+    size_t wanted_count = split(pattern, wanted), count = split(key, words);
+    bool fits[MAX_WORDS + 1] = {true}; /* so much of the pattern: the first n words */
+
+    for (size_t i = 0; i < wanted_count; i++) {
+        bool many = cel__view_is(wanted[i], "#"), one = cel__view_is(wanted[i], "*");
+        for (size_t n = 1; many && n <= count; n++)
+            fits[n] = fits[n] || fits[n - 1];
+        for (size_t n = count; !many && n > 0; n--)
+            fits[n] = fits[n - 1] && (one || cel__view_eq(wanted[i], words[n - 1]));
+        fits[0] = fits[0] && many;
+    }
+    return fits[count];
+}
+
+bool cel__listening_hears(const cel_listening *listening, cel_view key)
+{
+    switch (listening->kind) {
+    case CEL_EXCHANGE_TOPIC:
+        return cel__topic_matches(listening->pattern, key);
+    case CEL_EXCHANGE_DIRECT:
+        return cel__view_eq(listening->pattern, key);
+    case CEL_EXCHANGE_FANOUT:
+        return true;
+    default:
+        return false;
+    }
 }

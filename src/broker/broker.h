@@ -89,12 +89,22 @@ typedef struct cel_broker_options {
     cel_view delay_queue_type;  /* AMQP: "quorum" or "classic", the queues in which messages wait for their ETA; absent: they do not */
 } cel_broker_options;
 
+/* What a consumer with a queue of its own hears. Views are borrowed until the consumer is gone. */
+typedef struct cel_listening {
+    cel_exchange_kind kind;  /* NONE: nothing; its queue is bound to no exchange */
+    cel_view exchange;
+    cel_view pattern;        /* of routing keys: `*` is a word and `#` any number of them (topic); ignored (fanout); the key (direct) */
+    int64_t message_ttl_ms;  /* AMQP: how long a message waits for a consumer that is slow; 0: no end */
+    int64_t expires_ms;      /* AMQP: how long the queue lives without a consumer; 0: no end */
+} cel_listening;
+
 typedef struct cel_consumer_options {
     const cel_view *queues;  /* copied */
     size_t queue_count;
     size_t window;           /* how many deliveries may be out unsettled; changed by ops->set_window; 0: none for now */
     bool reply;              /* the queues are this consumer's own: exclusive, transient, gone when it ends (AMQP) or soon after;
                               * made anew after an outage, without what was in them */
+    cel_listening listening; /* with `reply` and one queue */
     /* Hands over one delivery. Several may come in one turn. */
     void (*on_delivery)(void *user, cel_delivery *delivery);
     /* An outage began (code, err), or ended (CEL_OK, NULL). Deliveries out at that time may be redelivered elsewhere. */
@@ -122,7 +132,8 @@ typedef struct cel_broker_ops {
     void (*close)(cel_broker *broker, void (*closed)(void *user), void *user);
 
     /* Publishes `count` messages in order. Copies what it needs before it returns. `cb` runs once, when all are confirmed; on
-     * failure none or (not with sqlite and memory) some were accepted: err->uncertain tells. A queue that does not exist is created. */
+     * failure none or (not with sqlite and memory) some were accepted: err->uncertain tells. A queue that does not exist is created.
+     * A batch has no messages with and without `kind`; those with it are for the listeners of their exchange. */
     cel_code (*publish)(cel_broker *broker, const cel_message *messages, size_t count, cel_broker_cb cb, void *user, cel_error *err);
 
     /* Starts consuming; the caller ends it with cancel(). Declares the queues. */
@@ -167,6 +178,12 @@ struct cel_broker {
 
 /* The URL schemes' table. Opens by scheme; CEL_ECONFIG if no broker has it: the message lists those there are. */
 cel_code cel__broker_open(cel_broker **out, const cel_broker_options *options, cel_error *err);
+
+/* Whether a queue that is bound with the pattern gets messages with the key: topic exchanges as RabbitMQ has them. */
+bool cel__topic_matches(cel_view pattern, cel_view key);
+
+/* Whether a listener hears a message of its exchange with this key. */
+bool cel__listening_hears(const cel_listening *listening, cel_view key);
 
 extern const cel_broker_ops cel__memory_broker_ops;
 extern const cel_broker_ops cel__sqlite_broker_ops;

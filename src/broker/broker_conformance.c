@@ -136,7 +136,8 @@ static void set_eta(cel_message *message, int64_t eta_ms)
     char *text = headers[next++ % 8], when[CEL_TIME_TEXT];
 
     cel__time_format(when, eta_ms * 1000);
-    snprintf(text, sizeof *headers, "{\"lang\": \"c\", \"task\": \"t\", \"eta\": \"%s\"}", when);
+    snprintf(text, sizeof *headers, "{\"lang\": \"c\", \"task\": \"t\", \"eta\": \"%s\"}",
+             when);
     message->headers = cel__view(text);
     message->eta_ms = eta_ms;
 }
@@ -168,7 +169,8 @@ static void on_delivery(void *user, cel_delivery *delivery)
     side->held[side->held_count++] = delivery;
 }
 
-static void consume_replies(test_side *side, const char *queue, size_t window)
+static void
+listen_to(test_side *side, const char *queue, size_t window, cel_listening listening)
 {
     cel_view name = cel__view(queue);
     cel_error err = {0};
@@ -176,11 +178,17 @@ static void consume_replies(test_side *side, const char *queue, size_t window)
                                     .queue_count = 1,
                                     .window = window,
                                     .reply = true,
+                                    .listening = listening,
                                     .on_delivery = on_delivery,
                                     .user = side};
 
     if (side->broker->ops->consume(&side->consumer, side->broker, &options, &err) != CEL_OK)
         fail_msg("consume: %s", err.message);
+}
+
+static void consume_replies(test_side *side, const char *queue, size_t window)
+{
+    listen_to(side, queue, window, (cel_listening){0});
 }
 
 static void consume(test_side *side, const char *queue, const char *second, size_t window)
@@ -724,7 +732,8 @@ static void a_reply_queue_takes_replies_and_ends_with_its_consumer(void **state)
     wait_held(&side, 1);
     assert_true(body_is(side.held[0], "two"));
     ack_held(&side);
-    publish(&other, "made meanwhile", "kept"); /* a queue as any, though made beside a reply queue */
+    publish(&other, "made meanwhile",
+            "kept"); /* a queue as any, though made beside a reply queue */
     wait_pending(&fix);
     assert_int_equal(fix.last_code, CEL_OK);
     cancel(&side);
@@ -789,6 +798,94 @@ static void a_batch_with_a_reply_to_nobody_is_an_error(void **state)
     stop(&fix, &side);
 }
 
+/* ---- listeners ---- */
+
+static void cast(test_side *side, const char *key, const char *body)
+{
+    cel_message message = message_of(key, body);
+
+    message.kind = key[0] ? CEL_EXCHANGE_TOPIC : CEL_EXCHANGE_FANOUT;
+    message.exchange = key[0] ? CEL_VIEW("spoken") : CEL_VIEW("shouted");
+    publish_message(side, &message);
+    wait_pending(side->fix);
+    assert_int_equal(side->fix->last_code, CEL_OK);
+}
+
+/* Consuming begins soon: says it until it is heard. */
+static void cast_until_heard(test_side *from, const char *key, const test_side *to)
+{
+    while (to->held_count == 0) {
+        cast(from, key, "begin");
+        for (int i = 0; i < 20 && to->held_count == 0; i++)
+            uv_run(&from->fix->loop, UV_RUN_NOWAIT);
+    }
+}
+
+/* All that is heard till then are beginnings. */
+static void hear(test_side *side, const char *body)
+{
+    for (bool last = false; !last; ack_one(side), wait_pending(side->fix)) {
+        while (side->held_count == 0)
+            run_once(side->fix);
+        last = body_is(side->held[0], body);
+        assert_true(last || body_is(side->held[0], "begin"));
+    }
+}
+
+static void who_listens_gets_a_copy_and_nobody_is_no_error(void **state)
+{
+    static const cel_view spoken = {"spoken", 6};
+    fixture fix;
+    test_side all, some, other;
+
+    (void)state;
+    start(&fix, &all);
+    open_side(&fix, &some);
+    open_side(&fix, &other);
+    cast(&other, "test.nobody", "to nobody");
+    assert_null(info_of(&other, "test.nobody"));
+    listen_to(&all, "ears", MAX_HELD,
+              (cel_listening){CEL_EXCHANGE_TOPIC, spoken, CEL_VIEW("#"), 5000, 60000});
+    listen_to(&some, "more ears", MAX_HELD,
+              (cel_listening){CEL_EXCHANGE_TOPIC, spoken, CEL_VIEW("test.#"), 0, 0});
+    cast_until_heard(&other, "test.begin", &all);
+    cast_until_heard(&other, "test.begin", &some);
+    cast(&other, "quiz.one", "for one");
+    cast(&other, "test.two.words", "for both");
+    hear(&all, "for one");
+    wait_held(&all, 1);
+    assert_true(cel__view_is(all.held[0]->message.routing_key, "test.two.words"));
+    hear(&all, "for both");
+    hear(&some, "for both");
+    cancel(&some);
+    cast(&other, "test.three", "for who is left");
+    hear(&all, "for who is left");
+    close_side(&other);
+    close_side(&some);
+    stop(&fix, &all);
+}
+
+static void what_is_shouted_is_heard_by_all(void **state)
+{
+    static const cel_listening shouted = {.kind = CEL_EXCHANGE_FANOUT,
+                                          .exchange = {"shouted", 7}};
+    fixture fix;
+    test_side first, second;
+
+    (void)state;
+    start(&fix, &first);
+    open_side(&fix, &second);
+    listen_to(&first, "a", MAX_HELD, shouted);
+    listen_to(&second, "b", MAX_HELD, shouted);
+    cast_until_heard(&first, "", &first);
+    cast_until_heard(&first, "", &second);
+    cast(&second, "", "!");
+    hear(&first, "!");
+    hear(&second, "!");
+    close_side(&second);
+    stop(&fix, &first);
+}
+
 int cel__broker_conformance(const cel_broker_conformance *which)
 {
     const struct CMUnitTest tests[] = {
@@ -809,6 +906,8 @@ int cel__broker_conformance(const cel_broker_conformance *which)
         cmocka_unit_test(a_reply_queue_takes_replies_and_ends_with_its_consumer),
         cmocka_unit_test(replies_nobody_took_end_with_their_queue),
         cmocka_unit_test(a_batch_with_a_reply_to_nobody_is_an_error),
+        cmocka_unit_test(who_listens_gets_a_copy_and_nobody_is_no_error),
+        cmocka_unit_test(what_is_shouted_is_heard_by_all),
     };
 
     subject = which;

@@ -16,6 +16,7 @@
 #include "core/mem.h"
 
 #define MAX_TIMER_MS 60000
+#define MAX_UNHEARD  10000 /* copies that wait for a listener; more are dropped */
 
 typedef struct memory_hub memory_hub;
 typedef struct memory_broker memory_broker;
@@ -40,8 +41,9 @@ typedef struct memory_queue {
     memory_delivery *ready;   /* by priority, then number */
     memory_delivery *waiting; /* by eta_ms */
     int64_t ready_count, waiting_count, out_count, consumers;
-    bool reply; /* lives as long as it has a consumer */
-    bool gone;  /* out of the hub's list; freed when nothing is out */
+    bool reply;              /* lives as long as it has a consumer */
+    bool gone;               /* out of the hub's list; freed when nothing is out */
+    cel_listening listening; /* of its consumer */
 } memory_queue;
 
 struct memory_hub {
@@ -435,7 +437,7 @@ static cel_code check_queue(cel_view name, cel_error *err)
 static cel_code
 copy_messages(memory_delivery **list, const cel_message *messages, size_t count, cel_error *err)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && messages[i].kind == CEL_EXCHANGE_NONE; i++) {
         cel_code code = check_queue(messages[i].routing_key, err);
         if (code != CEL_OK)
             return code;
@@ -445,6 +447,27 @@ copy_messages(memory_delivery **list, const cel_message *messages, size_t count,
         DL_APPEND(*list, copy);
     }
     return CEL_OK;
+}
+
+/* A copy for each queue that hears it; the mutex is held. */
+static void cast(memory_hub *hub, const cel_message *message)
+{
+    memory_queue *queue;
+
+    LL_FOREACH(hub->queues, queue)
+    {
+        if (!cel__view_eq(queue->listening.exchange, message->exchange) ||
+            !cel__listening_hears(&queue->listening, message->routing_key) ||
+            queue->ready_count >= MAX_UNHEARD)
+            continue;
+        memory_delivery *copy = copy_message(message);
+        if (!copy)
+            return; /* as if nobody had listened */
+        copy->queue = queue;
+        copy->base.queue = cel__view(queue->name);
+        copy->number = ++hub->number;
+        put_ready(copy);
+    }
 }
 
 /* All or none; the mutex is held. */
@@ -486,6 +509,8 @@ static cel_code memory_publish(cel_broker *base,
     done->cb = cb;
     done->user = user;
     pthread_mutex_lock(&mutex);
+    for (size_t i = 0; i < count && messages[i].kind != CEL_EXCHANGE_NONE; i++)
+        cast(broker->hub, messages + i);
     done->code = find_places(broker, list);
     if (done->code != CEL_OK) {
         free_messages(list);
@@ -534,6 +559,8 @@ static cel_code memory_consume(cel_consumer **out,
             code == CEL_OK ? make_queue(broker->hub, options->queues[i]) : NULL;
         if (consumer->queues[i] && fresh)
             consumer->queues[i]->reply = options->reply;
+        if (consumer->queues[i] && options->reply)
+            consumer->queues[i]->listening = options->listening;
         pthread_mutex_unlock(&mutex);
         if (code == CEL_OK && !consumer->queues[i])
             code = cel_error_set(err, CEL_ENOMEM, "no memory for a queue");

@@ -344,6 +344,23 @@ static int compare(const void *a, const void *b)
     return order ? order : (left->len > right->len) - (left->len < right->len);
 }
 
+/* Whether its messages come over the channel of decl->exchange and decl->routing_key. */
+static bool is_fanout(const rq_broker *broker,
+                      const cel_consumer_options *options,
+                      cel_view queue,
+                      cel_queue_decl *decl)
+{
+    const cel_listening *listening = &options->listening;
+
+    if (!options->reply)
+        return cel__rq_describe(broker, queue, decl) &&
+               cel__view_is(decl->exchange_type, "fanout");
+    *decl = (cel_queue_decl){.exchange = listening->exchange};
+    if (listening->kind == CEL_EXCHANGE_TOPIC)
+        decl->routing_key = listening->pattern;
+    return listening->kind == CEL_EXCHANGE_TOPIC || listening->kind == CEL_EXCHANGE_FANOUT;
+}
+
 /* Sorts the queues into lists and channels. */
 static cel_code
 sort_queues(rq_consumer *consumer, const cel_consumer_options *options, cel_error *err)
@@ -356,8 +373,7 @@ sort_queues(rq_consumer *consumer, const cel_consumer_options *options, cel_erro
 
     for (size_t i = 0; ends && i < options->queue_count; i++) {
         cel_queue_decl decl;
-        bool fanout = !options->reply && cel__rq_describe(broker, options->queues[i], &decl) &&
-                      cel__view_is(decl.exchange_type, "fanout");
+        bool fanout = is_fanout(broker, options, options->queues[i], &decl);
 
         ends[3 * i] = names.len;
         cel__buf_add_view(&names, options->queues[i]);
@@ -463,6 +479,7 @@ static void announce(rq_consumer *consumer)
         cel__rq_pulse_add(broker->pulse, consumer->options.reply ? 'm' : 'c',
                           consumer->queues[i]);
     }
+    cel__rq_bind_listener(consumer, true);
 }
 
 cel_code cel__rq_consume(cel_consumer **out,
@@ -612,6 +629,7 @@ void cel__rq_cancel(cel_consumer *base, void (*done)(void *user), void *user)
         cel__rq_settle(delivery, 'a', NULL, NULL);
     }
     cel__rq_unlisten(broker, consumer);
+    cel__rq_bind_listener(consumer, false);
     forget(consumer);
     uv_close((uv_handle_t *)&consumer->timer, timer_closed);
 }

@@ -218,6 +218,8 @@ cel_code cel__rq_publish(cel_broker *broker,
 /* Declares a queue, once per connection: the bindings by which others find it. */
 void cel__rq_declare(rq_broker *broker, cel_view queue);
 void cel__rq_forget_declared(rq_broker *broker);
+/* Binds the queue of a consumer that listens to a direct exchange, or ends that. */
+void cel__rq_bind_listener(rq_consumer *consumer, bool bound);
 /* How the queue is described; false if it is not. */
 bool cel__rq_describe(const rq_broker *broker, cel_view queue, cel_queue_decl *out);
 /* Appends the channel of a fanout exchange. */

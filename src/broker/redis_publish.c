@@ -85,8 +85,12 @@ static void add_pattern(cel__buf *buf, cel_view key)
     cel__buf_add_byte(buf, '$');
 }
 
-static void
-add_binding(rq_broker *broker, cel_view queue, cel_view exchange, cel_view key, bool topic)
+static void change_binding(rq_broker *broker,
+                           const char *verb,
+                           cel_view queue,
+                           cel_view exchange,
+                           cel_view key,
+                           bool topic)
 {
     cel_view sep = cel__view(broker->settings.sep);
     cel__buf command = {0}, name = {0}, member = {0};
@@ -101,13 +105,28 @@ add_binding(rq_broker *broker, cel_view queue, cel_view exchange, cel_view key, 
     cel__buf_add_view(&member, sep);
     cel__buf_add_view(&member, queue);
     cel__redis_begin(&command, 3);
-    cel__redis_word(&command, CEL_VIEW("SADD"));
+    cel__rq_word(&command, verb);
     cel__redis_word(&command, cel__buf_view(&name));
     cel__redis_word(&command, cel__buf_view(&member));
     command.failed = command.failed || name.failed || member.failed;
     cel__buf_done(&name);
     cel__buf_done(&member);
     cel__rq_do(broker, &command);
+}
+
+static void
+add_binding(rq_broker *broker, cel_view queue, cel_view exchange, cel_view key, bool topic)
+{
+    change_binding(broker, "SADD", queue, exchange, key, topic);
+}
+
+void cel__rq_bind_listener(rq_consumer *consumer, bool bound)
+{
+    const cel_listening *listening = &consumer->options.listening;
+
+    if (listening->kind == CEL_EXCHANGE_DIRECT && consumer->queue_count > 0)
+        change_binding(consumer->broker, bound ? "SADD" : "SREM", consumer->queues[0],
+                       listening->exchange, listening->pattern, false);
 }
 
 bool cel__rq_describe(const rq_broker *broker, cel_view queue, cel_queue_decl *out)
@@ -219,6 +238,10 @@ typedef enum route {
 
 static route choose(rq_broker *broker, const cel_message *message)
 {
+    if (message->kind == CEL_EXCHANGE_TOPIC || message->kind == CEL_EXCHANGE_FANOUT)
+        return ROUTE_FANOUT; /* the first, too: as Celery has it for events on Redis */
+    if (message->kind == CEL_EXCHANGE_DIRECT)
+        return ROUTE_EXCHANGE;
     if (message->exchange.len > 0)
         return prepare_exchange(broker, message->exchange) ? ROUTE_FANOUT : ROUTE_EXCHANGE;
     if (message->existing)
@@ -231,7 +254,8 @@ static route choose(rq_broker *broker, const cel_message *message)
 static bool
 same_group(const rq_broker *broker, const cel_message *first, const cel_message *next)
 {
-    return first->eta_ms == next->eta_ms && first->existing == next->existing &&
+    return first->kind == next->kind && first->eta_ms == next->eta_ms &&
+           first->existing == next->existing &&
            cel__rq_step(&broker->settings, first->priority) ==
                cel__rq_step(&broker->settings, next->priority) &&
            cel__view_eq(first->exchange, next->exchange) &&

@@ -79,7 +79,7 @@ static publish_op *get_publish(sqlite_broker *broker, size_t count)
         publish->cap = count;
     }
     publish->count = 0;
-    publish->existing = false;
+    publish->existing = publish->cast = publish->heard = false;
     cel__buf_reset(&publish->bytes);
     return publish;
 }
@@ -127,10 +127,13 @@ static bool is_utf8(const cel_message *message)
 static cel_code add_message(publish_op *publish, const cel_message *message, cel_error *err)
 {
     publish_entry *entry = publish->entries + publish->count;
-    cel_code code = check_queue(message->routing_key, err);
+    bool cast = message->kind != CEL_EXCHANGE_NONE;
+    cel_code code = cast ? CEL_OK : check_queue(message->routing_key, err);
 
     if (code != CEL_OK)
         return code;
+    publish->cast |= cast;
+    entry->exchange = cast ? add_text(publish, message->exchange) : (publish_text){SIZE_MAX, 0};
     /* Runs of messages for one queue share its name. */
     if (publish->count > 0 &&
         cel__view_eq(message->routing_key,
@@ -160,10 +163,24 @@ static cel_code add_message(publish_op *publish, const cel_message *message, cel
     return CEL_OK;
 }
 
+/* Somebody listens: now it is written. */
+static void write_cast(publish_op *publish)
+{
+    publish->heard = false;
+    publish->base.op.run = cel__sqlite_cast_run;
+    publish->base.op.read_only = false;
+    cel__engine_submit(publish->base.broker->engine, &publish->base.op);
+}
+
 static void publish_done(cel_engine_op *op)
 {
     publish_op *publish = (publish_op *)op;
     sqlite_broker *broker = publish->base.broker;
+
+    if (publish->heard && op->err.code == CEL_OK) {
+        write_cast(publish);
+        return;
+    }
     cel_error err = op->err;
     cel_broker_cb cb = publish->base.cb;
     void *user = publish->base.user;
@@ -199,9 +216,10 @@ static cel_code sqlite_publish(cel_broker *base,
         put_publish(broker, publish);
         return code;
     }
-    publish->base.op.run = cel__sqlite_publish_run;
+    publish->base.op.run = publish->cast ? cel__sqlite_cast_look_run : cel__sqlite_publish_run;
     publish->base.op.done = publish_done;
-    publish->base.op.sync = true;
+    publish->base.op.sync = !publish->cast;
+    publish->base.op.read_only = publish->cast;
     publish->base.cb = cb;
     publish->base.user = user;
     submit(broker, &publish->base);

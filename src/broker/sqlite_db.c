@@ -164,6 +164,7 @@ static cel_code sweep_reply_queues(cel_engine *engine, cel_error *err)
 #define CEL_GONE "queue<0 AND queue NOT IN (SELECT id FROM queue WHERE id<0)"
     static const char *const steps[] = {
         "DELETE FROM queue WHERE id<0 AND id NOT IN (SELECT queue FROM consumer)",
+        "DELETE FROM listening WHERE queue NOT IN (SELECT queue FROM consumer)",
         "DELETE FROM message WHERE id IN (SELECT id FROM ready WHERE " CEL_GONE ")",
         ("DELETE FROM ready WHERE " CEL_GONE),
     };
@@ -208,12 +209,12 @@ place_message(cel_engine *engine, int64_t queue, int priority, int64_t due_ms, c
     return run_stmt(engine, stmt, err);
 }
 
-static cel_code insert_message(cel_engine *engine,
-                               const publish_op *publish,
-                               const publish_entry *entry,
-                               int64_t queue,
-                               int64_t now_ms,
-                               cel_error *err)
+cel_code cel__sqlite_insert_message(cel_engine *engine,
+                                    const publish_op *publish,
+                                    const publish_entry *entry,
+                                    int64_t queue,
+                                    int64_t now_ms,
+                                    cel_error *err)
 {
     static const char sql[] = "INSERT INTO message(queue, priority, due_ms, stored_ms, task, "
                               "properties, headers, body) VALUES(?,?,?,?,?,?,?,?)";
@@ -278,7 +279,7 @@ cel_code cel__sqlite_publish_run(cel_engine_op *op, cel_engine *engine)
             cel__engine_ring(engine, CEL_EVENT_QUEUE, hash);
         }
         if (code == CEL_OK)
-            code = insert_message(engine, publish, entry, queue, now_ms, &op->err);
+            code = cel__sqlite_insert_message(engine, publish, entry, queue, now_ms, &op->err);
         if (code != CEL_OK)
             return code;
     }
@@ -368,6 +369,8 @@ static cel_code register_consumer(cel_engine *engine, claim_op *claim, cel_error
             code = run_id(engine, sql, claim->owner, id, err);
         if (code == CEL_OK)
             queue->row = sqlite3_last_insert_rowid(cel__engine_db(engine));
+        if (code == CEL_OK && reply)
+            code = cel__sqlite_listen(engine, id, &consumer->options.listening, err);
     }
     return code;
 }

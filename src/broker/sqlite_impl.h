@@ -1,5 +1,5 @@
-/* sqlite_impl.h - the inside of the SQLite broker: sqlite.c (the loop's side) and sqlite_db.c
- * (the transactions). */
+/* sqlite_impl.h - the inside of the SQLite broker: sqlite.c (the loop's side), sqlite_db.c
+ * (the transactions) and sqlite_cast.c (those of what is cast to listeners). */
 #ifndef CEL_BROKER_SQLITE_IMPL_H
 #define CEL_BROKER_SQLITE_IMPL_H
 
@@ -40,8 +40,9 @@ typedef struct publish_text {
 
 typedef struct publish_entry {
     publish_text queue, task, properties, headers, body;
-    bool text;     /* the body is UTF-8 */
-    bool existing; /* its queue must be there */
+    publish_text exchange; /* of what is cast; `queue` is the routing key then */
+    bool text;             /* the body is UTF-8 */
+    bool existing;         /* its queue must be there */
     int priority;
     int64_t eta_ms;
 } publish_entry;
@@ -51,6 +52,8 @@ typedef struct publish_op {
     publish_entry *entries; /* owned; room for cap */
     size_t count, cap;
     bool existing; /* one of them is */
+    bool cast;     /* they are for listeners: see sqlite_cast.c */
+    bool heard;    /* out: there are some */
     cel__buf bytes;
     struct publish_op *next_spare;
 } publish_op;
@@ -183,6 +186,20 @@ cel_code cel__sqlite_cancel_run(cel_engine_op *op, cel_engine *engine);
 cel_code cel__sqlite_settle_run(cel_engine_op *op, cel_engine *engine);
 cel_code cel__sqlite_purge_run(cel_engine_op *op, cel_engine *engine);
 cel_code cel__sqlite_list_run(cel_engine_op *op, cel_engine *engine);
+
+/* sqlite_cast.c, engine thread */
+cel_code cel__sqlite_cast_look_run(cel_engine_op *op, cel_engine *engine);
+cel_code cel__sqlite_cast_run(cel_engine_op *op, cel_engine *engine);
+cel_code cel__sqlite_listen(cel_engine *engine,
+                            int64_t queue,
+                            const cel_listening *listening,
+                            cel_error *err);
+cel_code cel__sqlite_insert_message(cel_engine *engine,
+                                    const publish_op *publish,
+                                    const publish_entry *entry,
+                                    int64_t queue,
+                                    int64_t now_ms,
+                                    cel_error *err);
 
 void cel__sqlite_delivery_free(sqlite_delivery *delivery);
 void cel__sqlite_claim_reset(claim_op *claim); /* frees what it holds */

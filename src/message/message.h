@@ -13,6 +13,15 @@
 #include "core/buf.h"
 #include "core/view.h"
 
+/* Exchanges where whoever listens to one gets a copy, and nobody is no error: events, remote
+ * control. As Celery declares them: a topic one is durable, the others are transient. */
+typedef enum cel_exchange_kind {
+    CEL_EXCHANGE_NONE, /* of tasks: see cel_queue_decl */
+    CEL_EXCHANGE_TOPIC,
+    CEL_EXCHANGE_FANOUT,
+    CEL_EXCHANGE_DIRECT,
+} cel_exchange_kind;
+
 /* All views are borrowed; whoever hands a message on says how long they live. */
 typedef struct cel_message {
     cel_view exchange; /* "" is the default exchange: the routing key names the queue */
@@ -32,6 +41,8 @@ typedef struct cel_message {
     bool existing; /* to be published to a queue that is somebody else's (a reply queue): it is
                     * not declared, and CEL_ENOENT says that it is gone */
     cel_view task; /* the header `task`, for brokers that keep it beside; may be absent */
+    cel_exchange_kind
+        kind; /* not NONE: for the listeners of `exchange`, in no queue of tasks */
 } cel_message;
 
 #define CEL_MESSAGE_INIT                                                                       \

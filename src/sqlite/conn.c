@@ -310,6 +310,19 @@ static cel_code create_schema(cel__conn *conn, const char *path, cel_error *err)
     return code;
 }
 
+/* Of a file that an earlier build has made. */
+static cel_code complete_schema(cel__conn *conn, cel_error *err)
+{
+    int64_t there = 0;
+    cel_code code = cel__conn_int(conn,
+                                  "SELECT count(*) FROM sqlite_schema WHERE "
+                                  "name='" CEL_SCHEMA_LATER_TABLE "'",
+                                  &there, err);
+
+    return code == CEL_OK && there == 0 ? cel__conn_exec(conn, cel__schema_later_sql, err)
+                                        : code;
+}
+
 /* Changing the journal mode takes an exclusive lock, for which SQLite does not ask the busy
  * handler. */
 static cel_code set_wal(cel__conn *conn, cel_error *err)
@@ -349,6 +362,8 @@ prepare_file(cel__conn *conn, const char *path, const cel__sqlite_url *url, cel_
         code = cel__conn_exec(conn, "PRAGMA synchronous=normal", err);
     if (code == CEL_OK && fresh)
         code = create_schema(conn, path, err);
+    else if (code == CEL_OK)
+        code = complete_schema(conn, err);
     conn->synchronous = CEL_SYNC_NORMAL;
     /* Checkpoints are the engine's. The log of a burst is cut back to 64 MB. */
     sqlite3_wal_hook(conn->db, note_wal_size, conn);

@@ -19,6 +19,13 @@
 #define STRINGIFY(x)  STRINGIFY_(x)
 
 /* clang-format off */
+/* Which of the queues with a negative number hear what is said at an exchange: see broker/sqlite_cast.c. */
+#define CEL_LISTENING_SQL \
+    "CREATE TABLE IF NOT EXISTS listening(queue INTEGER NOT NULL, exchange TEXT NOT NULL," \
+    " kind INTEGER NOT NULL, pattern TEXT NOT NULL);"
+
+const char cel__schema_later_sql[] = CEL_LISTENING_SQL;
+
 const char cel__schema_sql[] =
     "PRAGMA application_id=" STRINGIFY(CEL_SCHEMA_APPLICATION) ";"
     "PRAGMA user_version=" STRINGIFY(CEL_SCHEMA_VERSION) ";"
@@ -47,6 +54,7 @@ const char cel__schema_sql[] =
     " host TEXT NOT NULL, boot_id TEXT NOT NULL, pid_ns TEXT NOT NULL," /* whose pids they are */
     " lease_ms INTEGER NOT NULL, lease_until_ms INTEGER NOT NULL);"
     "CREATE TABLE consumer(id INTEGER PRIMARY KEY, owner INTEGER NOT NULL, queue INTEGER NOT NULL);"
+    CEL_LISTENING_SQL
 
     /* for people with the sqlite3 command: SELECT ... FROM messages, INSERT INTO messages(queue, ...) */
     "CREATE VIEW messages AS SELECT m.id, q.name AS queue,"

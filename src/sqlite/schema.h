@@ -10,4 +10,8 @@
 /* Creates everything in an empty database; run in a transaction. */
 extern const char cel__schema_sql[];
 
+/* Adds what a file of an earlier build of this version lacks; changes nothing else. */
+extern const char cel__schema_later_sql[];
+#define CEL_SCHEMA_LATER_TABLE "listening"
+
 #endif
