@@ -82,6 +82,7 @@ typedef struct cel_task_options {
     cel_task_hook on_failure;    /* stored. None is called for a task whose process dies or is killed. */
     cel_task_hook on_retry;
     cel_task_hook after_return;  /* last, after each of the others and after ignore and reject */
+    int send_events;             /* -1: says no task events, even to those who ask for them */
 } cel_task_options;
 
 /* Registers a task under `name`; a name registered before is replaced. `options` may be NULL; copied. CEL_EINVAL if the name is empty or an

@@ -135,6 +135,8 @@ static const char *check_options(const cel_task_options *options)
         return "track_started";
     if (!is_tristate(options->store_errors_even_if_ignored))
         return "store_errors_even_if_ignored";
+    if (!is_tristate(options->send_events))
+        return "send_events";
     if (options->queue && !*options->queue)
         return "queue";
     if (!is_duration(options->retry_backoff_ms))

@@ -102,7 +102,10 @@ void cel__banner_print(cel__buf *buf, const cel_banner *banner)
     cel__buf_addf(buf, "%s.> %-13s%zu (%s)\n", art[2], "concurrency:", banner->concurrency,
                   banner->pool);
     cel__buf_addf(buf, "%s.> %-13s%s\n", art[1],
-                  "task events:", "OFF (enable -E to monitor tasks in this worker)");
+                  "task events:",
+                  cel__config_bool(banner->app->config, "worker_send_task_events")
+                      ? "ON"
+                      : "OFF (enable -E to monitor tasks in this worker)");
     cel__buf_addf(buf, "%s\n", art[0]);
     print_queues(buf, banner);
     cel__buf_add_str(buf, "                \n");

@@ -54,12 +54,15 @@ static const cel_option options[] = {
     {"optimization", 'O', NULL, CEL_OPTION_STRING, "NAME", NULL,
      "Accepted for compatibility: always fair"},
     {"task-events", 'E', "events", CEL_OPTION_FLAG, NULL, NULL,
-     "Accepted for compatibility: events are not sent yet"},
-    {"without-gossip", 0, NULL, CEL_OPTION_FLAG, NULL, NULL, "Accepted for compatibility"},
-    {"without-mingle", 0, NULL, CEL_OPTION_FLAG, NULL, NULL, "Accepted for compatibility"},
-    {"without-heartbeat", 0, NULL, CEL_OPTION_FLAG, NULL, NULL, "Accepted for compatibility"},
+     "Send events of the tasks, for monitors such as `celeriac events` and Flower"},
+    {"without-gossip", 0, NULL, CEL_OPTION_FLAG, NULL, NULL,
+     "Accepted for compatibility: this worker does not listen to the events of others"},
+    {"without-mingle", 0, NULL, CEL_OPTION_FLAG, NULL, NULL,
+     "Accepted for compatibility: this worker asks no other when it starts"},
+    {"without-heartbeat", 0, NULL, CEL_OPTION_FLAG, NULL, NULL,
+     "Send no events of the worker itself"},
     {"heartbeat-interval", 0, NULL, CEL_OPTION_FLOAT, "SECONDS", NULL,
-     "Accepted for compatibility"},
+     "Seconds between two worker-heartbeat events. Default: 2"},
     {NULL, 0, NULL, CEL_OPTION_FLAG, NULL, NULL, NULL},
 };
 
@@ -74,6 +77,7 @@ struct run {
     cel_service service;
     cel_service_queues queues;
     size_t concurrency;
+    double heartbeat_s;
     uv_signal_t signals[5];
     uv_prepare_t flusher;
     cel_notify notify;
@@ -124,7 +128,13 @@ static bool apply_options(struct run *run)
                  whole ? json_integer((json_int_t)value) : json_real(value)))
             return false;
     }
-    return true;
+    run->heartbeat_s = cel__args_float(run->args, "heartbeat-interval", 0);
+    if (!(run->heartbeat_s >= 0 && run->heartbeat_s <= 86400)) {
+        cel__cli_usage(run->cli, "Invalid value for '--heartbeat-interval': at most a day.");
+        return false;
+    }
+    return !cel__args_flag(run->args, "task-events") ||
+           set(run, "worker_send_task_events", json_true());
 }
 
 static bool choose_pool(struct run *run)
@@ -353,6 +363,10 @@ static int run_worker(struct run *run)
                                                  .zygote = run->zygote,
                                                  .queues = run->queues.names,
                                                  .queue_count = run->queues.count,
+                                                 .without_heartbeat = cel__args_flag(
+                                                     run->args, "without-heartbeat"),
+                                                 .heartbeat_ms =
+                                                     (int64_t)(run->heartbeat_s * 1000),
                                                  .log = cel__logging_worker,
                                                  .log_user = &run->cli->logging},
                            &err);

@@ -41,6 +41,11 @@ struct cel_worker_request {
     uv_timer_t *timer;         /* owned; NULL unless it is timed */
     bool late;                 /* acknowledged after it has ended */
     bool accepted;             /* broker->accept() was called */
+    bool begun;                /* it runs, or has run: see announce.h, as for all that follow */
+    bool announced;            /* its end was told */
+    bool expired;              /* REVOKED for that */
+    bool terminated;           /* REVOKED by a signal while it ran: */
+    int signum;                /* which one */
     char process[32];          /* see cel__request_process() */
     cel_worker_request **list; /* where it is; NULL: nowhere */
     cel_worker_request *list_prev, *list_next;

@@ -17,6 +17,7 @@
 
 #include "app/trace.h"
 #include "core/mem.h"
+#include "worker/announce.h"
 #include "worker/outcome.h"
 
 enum stage {
@@ -359,7 +360,11 @@ static void acknowledge(cel_settlement *settlement, const cel_outcome *outcome)
     }
     settlement->pending++;
     const cel_broker_ops *ops = request->delivery->broker->ops;
-    if (is_rejected(request, outcome))
+    bool rejected = is_rejected(request, outcome);
+    if (rejected && !request->announced)
+        cel__announce_rejected(request, false);
+    cel__announce_outcome(request, outcome);
+    if (rejected)
         ops->reject(request->delivery, false, on_acked, settlement);
     else
         ops->ack(request->delivery, on_acked, settlement);
@@ -540,6 +545,7 @@ static void begin(cel_worker_request *request, const cel_outcome *outcome)
         cel__metrics_ended(request->worker->metrics, request->headers.task,
                            request->delivery->queue, outcome->state, outcome->runtime_us);
     if (cel__view_is(outcome->state, "REJECTED") && request->late) {
+        cel__announce_rejected(request, outcome->requeue);
         cel__settle_reject(request, outcome->requeue);
         return;
     }
@@ -554,6 +560,7 @@ void cel__settle_outcome(cel_worker_request *request, const cel_frame *frame)
     cel_outcome outcome;
     cel_error err = {0};
 
+    cel__announce_started(request);
     if (!keep(&request->settlement, frame->sections)) {
         cel_error_set(&err, CEL_ENOMEM, "no memory for the outcome");
         goto fail;

@@ -6,6 +6,7 @@
 
 #include "backend/backend.h"
 #include "broker/broker.h"
+#include "message/event.h"
 #include "message/task.h"
 #include "worker/metrics.h"
 #include "worker/poison.h"
@@ -103,6 +104,9 @@ struct cel_worker {
     cel__buf scratch; /* for one frame or document at a time */
 
     uint64_t total; /* requests ended */
+    uint64_t begun; /* requests that have begun to run */
+    cel_lamport lamport;             /* the logical time of all that this worker says */
+    struct cel_event_sender *events; /* owned; see announce.h */
     cel_worker_log_fn log;
     void *log_user;
     void (*on_ready)(void *user);

@@ -11,6 +11,7 @@
 #include "app/signals.h"
 #include "app/trace.h"
 #include "core/mem.h"
+#include "worker/announce.h"
 #include "worker/outcome.h"
 #include "worker/rate.h"
 #include "worker/settle.h"
@@ -72,6 +73,12 @@ static void send_signal(const cel_worker_request *request, cel_signal name)
                         request->delivery->queue);
 }
 
+static bool is_expired(const cel_worker_request *request)
+{
+    return request->headers.expires_us != CEL_TIME_NONE &&
+           request->headers.expires_us <= now_us(request->worker);
+}
+
 static void discard(cel_worker_request *request, const char *why)
 {
     char args[64];
@@ -80,16 +87,11 @@ static void discard(cel_worker_request *request, const char *why)
     cel__worker_log(request->worker, CEL_LOG_INFO, "Discarding revoked task: %.*s[%.*s]",
                     CEL_VIEW_ARG(cel__request_name(request)),
                     CEL_VIEW_ARG(request->headers.id));
+    request->expired = is_expired(request);
     snprintf(args, sizeof args, "[\"%s\"]", why);
     cel__settle_failure(request, "REVOKED",
                         &(cel_exception){CEL_VIEW("TaskRevokedError"),
                                          CEL_VIEW("celery.exceptions"), cel__view(args)});
-}
-
-static bool is_expired(const cel_worker_request *request)
-{
-    return request->headers.expires_us != CEL_TIME_NONE &&
-           request->headers.expires_us <= now_us(request->worker);
 }
 
 /* ---- into the pool ---- */
@@ -304,6 +306,7 @@ static void admit(cel_worker_request *request)
                         CEL_VIEW_ARG(cel__request_name(request)),
                         CEL_VIEW_ARG(request->headers.id));
     send_signal(request, CEL_SIGNAL_TASK_RECEIVED);
+    cel__announce_received(request);
     if (!postpone(request))
         hold(request);
 }
@@ -442,6 +445,7 @@ void cel__strategy_on_started(void *user, cel_pool_request *pool_request, int64_
     cel__buf result = {0};
 
     (void)wall_us;
+    cel__announce_started(request);
     if ((own ? own < 0 : !worker->settings.track_started) || ignores_result(request))
         return;
     cel__buf_addf(&result, "{\"pid\": %d, \"hostname\": ", (int)pool_request->pid);
@@ -634,6 +638,7 @@ static void lost_died(cel_worker_request *request, const char *reason)
                         "Task %.*s[%.*s] lost its process (%s): its message is put back",
                         CEL_VIEW_ARG(cel__request_name(request)),
                         CEL_VIEW_ARG(request->headers.id), reason);
+        cel__announce_rejected(request, true);
         cel__settle_reject(request, true);
         return;
     }

@@ -12,6 +12,8 @@
 #include "app/signals.h"
 #include "app/trace.h"
 #include "core/mem.h"
+#include "events/sender.h"
+#include "worker/announce.h"
 #include "worker/request.h"
 #include "worker/settle.h"
 #include "worker/strategy.h"
@@ -151,6 +153,8 @@ cel_code cel__worker_new(cel_worker **out, const cel_worker_options *options, ce
         code = copy_queues(worker, options, err);
     if (code == CEL_OK && !worker->node)
         code = cel_error_set(err, CEL_ENOMEM, "no memory for a worker");
+    if (code == CEL_OK)
+        code = cel__announce_open(worker, options, err);
     if (code != CEL_OK) {
         cel__worker_free(worker);
         return code;
@@ -167,6 +171,7 @@ void cel__worker_free(cel_worker *worker)
     cel__zygote_stop(worker->zygote);
     cel__request_drop_idle(worker);
     uv_run(&worker->loop, UV_RUN_NOWAIT);
+    cel__event_sender_free(worker->events);
     uv_loop_close(&worker->loop);
     for (size_t i = 0; i < worker->queue_count; i++)
         cel__free((void *)worker->queues[i].ptr);
@@ -202,6 +207,7 @@ static void close_ends(cel_worker *worker)
 {
     worker->phase = CEL_WORKER_CLOSING;
     cel__settle_abandon(worker);
+    cel__event_sender_stop(worker->events);
     uv_close((uv_handle_t *)&worker->sweep_timer, NULL);
     uv_close((uv_handle_t *)&worker->watch_timer, NULL);
     uv_close((uv_handle_t *)&worker->retry_timer, NULL);
@@ -380,6 +386,8 @@ static void on_broker_state(void *user, cel_code code, const cel_error *err)
     }
     /* What has not begun is delivered again when the broker is back: it must not run twice. */
     worker->unreachable = code != CEL_OK;
+    if (code == CEL_OK)
+        cel__announce_again(worker);
     if (code == CEL_ECONN)
         cel__strategy_release_all(worker);
     if (code == CEL_OK)
@@ -470,6 +478,7 @@ static cel_code connect_ends(cel_worker *worker, cel_error *err)
     }
     if (code != CEL_OK)
         return code;
+    cel__announce_start(worker);
     announce(worker);
     uv_timer_start(&worker->sweep_timer, on_sweep, 0, SWEEP_MS);
     cel__watch_start(worker);

@@ -37,6 +37,8 @@ typedef struct cel_worker_options {
     size_t queue_count;
     cel_worker_log_fn log;
     void *log_user;
+    bool without_heartbeat;       /* no worker events */
+    int64_t heartbeat_ms;         /* between two of them; 0: the default, 2 seconds */
     void (*on_ready)(void *user); /* consuming has begun */
     void *user;
 } cel_worker_options;
