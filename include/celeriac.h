@@ -5,6 +5,7 @@
 #include "celeriac/app.h"
 #include "celeriac/beat.h"
 #include "celeriac/error.h"
+#include "celeriac/events.h"
 #include "celeriac/flow.h"
 #include "celeriac/log.h"
 #include "celeriac/program.h"

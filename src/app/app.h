@@ -14,6 +14,7 @@
 #include "celeriac/app.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "message/event.h"
 
 struct cel_client;
 struct cel_declaration;
@@ -36,6 +37,7 @@ struct cel_app {
     uint64_t serial;        /* of the app in this process, so that caches know it again */
     char *broker_url;       /* owned; what is in force, never NULL */
     char *backend_url;      /* owned; NULL: results are disabled */
+    cel_lamport lamport; /* of what the client says; for whoever drives its loop */
     char origin[96];        /* "gen<pid>@<host name>" */
     char reply_to[37];      /* a UUID, as Celery sends it */
     pthread_mutex_t declare_lock;         /* guards `declarations` */

@@ -1,6 +1,8 @@
 /* submit.c - see submit.h. */
 #include "app/submit.h"
 
+#include "app/sent.h"
+
 static void note_failure(cel_submit *submit, cel_code code, const cel_error *err)
 {
     if (code == CEL_OK || submit->code != CEL_OK)
@@ -44,8 +46,11 @@ static void publish_batch(cel_submit *submit)
         if (chunk->count > 0) {
             code = ops->publish(submit->broker, chunk->messages, chunk->count, on_confirmed,
                                 submit, &err);
-            if (code == CEL_OK)
+            if (code == CEL_OK) {
                 submit->pending++;
+                cel__sent_tell(submit->batch.app, submit->broker, chunk->messages,
+                               chunk->count);
+            }
         }
         if (code != CEL_OK && submit->pending > 0)
             err.uncertain = true; /* what was submitted before may be accepted */

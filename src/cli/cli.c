@@ -47,6 +47,7 @@ const cel_command *const cel__commands[] = {
     &cel__result_command,
     &cel__purge_command,
     &cel__list_command,
+    &cel__events_command,
     &cel__report_command,
     &cel__help_command,
     NULL,

@@ -42,6 +42,7 @@ extern const cel_command cel__dispatch_command;
 extern const cel_command cel__rpc_command;
 extern const cel_command cel__purge_command;
 extern const cel_command cel__list_command;
+extern const cel_command cel__events_command;
 extern const cel_command cel__report_command;
 extern const cel_command cel__help_command;
 

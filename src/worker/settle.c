@@ -15,6 +15,7 @@
 
 #include <utlist.h>
 
+#include "app/sent.h"
 #include "app/trace.h"
 #include "core/mem.h"
 #include "worker/announce.h"
@@ -203,6 +204,7 @@ static void publish(cel_settlement *settlement, const cel_outcome *outcome)
                   worker->broker->ops->publish(worker->broker, &message, 1, on_confirmed,
                                                settlement, &err),
                   &err);
+        cel__sent_tell(worker->app, worker->broker, &message, 1);
     }
 }
 
@@ -549,6 +551,8 @@ static void begin(cel_worker_request *request, const cel_outcome *outcome)
         cel__settle_reject(request, outcome->requeue);
         return;
     }
+    if (cel__view_is(outcome->state, "RETRY")) /* else the next try may end before it is told */
+        cel__announce_outcome(request, outcome);
     cel__request_move(request, &request->worker->settling);
     request->settlement.stage = STAGE_CHORDS;
     request->settlement.failure.code = CEL_OK;

@@ -8,6 +8,7 @@
 
 #include <utlist.h>
 
+#include "app/sent.h"
 #include "app/signals.h"
 #include "app/trace.h"
 #include "core/mem.h"
@@ -537,6 +538,8 @@ static void publish_for_task(cel_worker_request *request, const cel_frame *frame
             if (code == CEL_OK)
                 code = worker->broker->ops->publish(worker->broker, &message, 1, on_published,
                                                     call, &err);
+            if (code == CEL_OK)
+                cel__sent_tell(worker->app, worker->broker, &message, 1);
         } else {
             continue;
         }
