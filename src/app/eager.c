@@ -197,6 +197,18 @@ static void open_chord(struct eager_run *run, cel_view gid, int64_t size, cel_vi
     pthread_mutex_unlock(&run->eager->lock);
 }
 
+static void grow_chord(struct eager_run *run, cel_view gid, int64_t count)
+{
+    cel_backend *backend = run->eager->backend;
+    struct waiting waiting = {.run = run};
+    cel_error err = {0};
+
+    pthread_mutex_lock(&run->eager->lock);
+    wait_for(&waiting,
+             backend->ops->chord_grow(backend, gid, count, on_confirmed, &waiting, &err), &err);
+    pthread_mutex_unlock(&run->eager->lock);
+}
+
 /* ---- jobs ---- */
 
 static void add_job(struct eager_run *run, const cel_message *message)
@@ -342,7 +354,10 @@ static void follow(struct eager_run *run, cel_view sections, const cel_task_head
     if (headers)
         store_result(run, sections, headers);
     while (cel__section_next(&rest, &tag, &bytes)) {
-        if (tag == CEL_TAG_CHORD)
+        if (tag == CEL_TAG_CHORD && number_of(bytes, CEL_TAG_GROW, 0) > 0)
+            grow_chord(run, cel__section_find(bytes, CEL_TAG_GID),
+                       number_of(bytes, CEL_TAG_GROW, 0));
+        else if (tag == CEL_TAG_CHORD)
             open_chord(run, cel__section_find(bytes, CEL_TAG_GID),
                        number_of(bytes, CEL_TAG_SIZE, 0), (cel_view){NULL, 0});
         else if (tag == CEL_TAG_MESSAGE)

@@ -72,6 +72,17 @@ static json_t *child(cel_request *req)
     return json_true();
 }
 
+static json_t *grow(cel_request *req)
+{
+    cel_signature *signature = cel_sig("e.add", "[i, i]", 300, 0);
+    cel_error err = {0};
+
+    if (cel_add_to_chord(req, signature, &err) != CEL_OK)
+        cel_raise(req, "OSError", "%s", err.message);
+    cel_signature_free(signature);
+    return json_integer(4000);
+}
+
 static cel_app *make_app(const char *more)
 {
     const char *settings[] = {"task_always_eager=true", more, NULL};
@@ -90,6 +101,7 @@ static cel_app *make_app(const char *more)
     cel_task(app, "e.again", again);
     cel_task(app, "e.nested", nested);
     cel_task(app, "e.child", child);
+    cel_task(app, "e.grow", grow);
     runs = 0;
     return app;
 }
@@ -155,6 +167,18 @@ static void canvases_are_worked_through(void **state)
                              CEL_GROUP(cel_sig("e.add", "[i]", 5), cel_sig("e.add", "[i]", 6)),
                              cel_sig("e.sum", NULL))),
         15);
+    cel_app_free(app);
+}
+
+static void a_chord_may_grow_while_it_runs(void **state)
+{
+    cel_app *app = make_app(NULL);
+
+    (void)state;
+    assert_int_equal(apply(app, CEL_CHORD(CEL_GROUP(cel_sig("e.grow", NULL),
+                                                    cel_sig("e.add", "[i, i]", 20, 1)),
+                                          cel_sig("e.sum", NULL))),
+                     4321);
     cel_app_free(app);
 }
 
@@ -257,6 +281,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_task_has_run_when_the_call_returns),
         cmocka_unit_test(canvases_are_worked_through),
+        cmocka_unit_test(a_chord_may_grow_while_it_runs),
         cmocka_unit_test(failures_and_retries_are_results),
         cmocka_unit_test(a_task_may_send_others),
         cmocka_unit_test(failures_are_the_callers_where_they_propagate),
