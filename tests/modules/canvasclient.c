@@ -4,7 +4,7 @@
  *
  * Each line of the input is {"build": tree} or {"json": signature in Celery's form}. All are sent as they come, and each is
  * answered with {"sent": id or null, "signature": the JSON form}, or {"refused": message}. At the end of the input the results
- * are awaited in turn, "timeout" (seconds) of the line long each: {"value": ...} or {"error": type of the exception or name of the
+ * are awaited in turn, until "timeout" (seconds) of the line after that end: {"value": ...} or {"error": type of the exception or name of the
  * code, "message": ...}.
  *
  * A tree is an object:
@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define LINES_MAX 4096
 
@@ -127,11 +128,20 @@ static void send_line(cel_app *app, const json_t *line, struct sent *sent)
     cel_signature_free(signature);
 }
 
-static void await(struct sent *sent)
+static int64_t mono_ms(void)
 {
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void await(struct sent *sent, int64_t start_ms)
+{
+    int64_t left_ms = start_ms + sent->timeout_ms - mono_ms();
     json_t *value = NULL;
     cel_error err = {0};
-    cel_code code = cel_result_get(sent->result, &value, sent->timeout_ms, &err);
+    cel_code code = cel_result_get(sent->result, &value, left_ms > 0 ? left_ms : 0, &err);
 
     if (code == CEL_OK)
         say(json_pack("{s:o}", "value", value));
@@ -148,6 +158,7 @@ int main(int argc, char **argv)
 {
     static struct sent sent[LINES_MAX];
     size_t count = 0;
+    int64_t start_ms;
     cel_app *app = NULL;
     cel_error err = {0};
     json_t *line;
@@ -163,9 +174,10 @@ int main(int argc, char **argv)
         send_line(app, line, &sent[count++]);
         json_decref(line);
     }
+    start_ms = mono_ms();
     for (size_t i = 0; i < count; i++)
         if (sent[i].result)
-            await(&sent[i]);
+            await(&sent[i], start_ms);
     cel_app_free(app);
     return 0;
 }
