@@ -1,4 +1,4 @@
-"""Canvases of every form, and random ones, from clients and workers of ours and of Python's Celery, on Redis and RabbitMQ.
+"""Canvases of every form, and random ones, from clients and workers of ours and of Python's Celery, on Redis.
 
 Each client (c, built with the constructors of <celeriac/signature.h>; py, built with Celery's; json, ours given the JSON of Celery's
 signature) sends each canvas to three sets of workers (c: ours; py: Python's; mixed: one of each on one queue). What comes back must be
@@ -19,7 +19,6 @@ import canvas_forms as forms
 import support
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "tools"))
-import rabbitmq  # noqa: E402  pylint: disable=wrong-import-position
 import redisserver  # noqa: E402  pylint: disable=wrong-import-position
 
 SEED = int(os.environ.get("CANVAS_SEED", "4"))
@@ -35,7 +34,7 @@ INTRODUCTION = """
 # Canvases, beside Celery's
 
 Each form was sent by three clients (C: built with the constructors of `<celeriac/signature.h>`; JSON: Celery's own JSON, sent by ours; Python: Celery's) to
-three sets of workers (C: ours; Python: Celery's; both: one of each on one queue), once on Redis and once on RabbitMQ, results in Redis. Python's is
+three sets of workers (C: ours; Python: Celery's; both: one of each on one queue), on Redis as broker and store. Python's is
 Celery 5.2.6. ✓: the value or failure is what it must be, the tasks' ids, roots, parents and groups are related as where all is Python's, and
 callbacks and errbacks were given the same. Where a note stands that was not so, or need not be, for a reason. Random canvases, some with
 tasks that fail, are sent the same ways.
@@ -247,8 +246,7 @@ class InteropTest(support.Case):
         cls.servers = []
         try:
             cls.servers.append(redisserver.Server())
-            cls.servers.append(rabbitmq.Server())
-        except (redisserver.Missing, rabbitmq.Missing) as missing:
+        except redisserver.Missing as missing:
             cls.tearDownClass()
             raise unittest.SkipTest(str(missing)) from None
 
@@ -287,9 +285,6 @@ class InteropTest(support.Case):
 
     def test_canvases_on_redis(self):
         self.run_on(self.servers[0].url(0))
-
-    def test_canvases_on_rabbitmq(self):
-        self.run_on(self.servers[1].url("t0"))
 
 
 class TableTest(unittest.TestCase):
