@@ -215,32 +215,10 @@ static void restart_down(struct run *run, const cel_multi_node *node)
     note_status(run, start_node(run, node));
 }
 
-/* A process that nobody has waited for yet is dead, though it can still be signalled: an init that waits late must not hold us up. */
-static bool is_zombie(int pid)
-{
-    char path[32], text[512];
-    const char *end = NULL;
-    FILE *file;
-
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    file = fopen(path, "re");
-    if (!file)
-        return false;
-    if (fgets(text, sizeof text, file))
-        end = strrchr(text, ')'); /* behind the program's name, which may hold anything */
-    fclose(file);
-    return end && strncmp(end, ") Z", 3) == 0;
-}
-
-static bool is_alive(int pid)
-{
-    return (kill(pid, 0) == 0 || errno == EPERM) && !is_zombie(pid);
-}
-
 /* Whether the signal was sent. */
 static bool send(struct run *run, size_t i, int signum)
 {
-    bool gone = is_zombie(run->pids[i]);
+    bool gone = !cel__process_is_alive(run->pids[i]);
 
     if (!gone && kill(run->pids[i], signum) == 0)
         return true;
@@ -286,7 +264,7 @@ static void wait_for_all(struct run *run, down_fn on_down)
     note_waiting(run);
     while (left > 0) {
         for (size_t i = 0; i < run->multi.count; i++) {
-            if (run->pids[i] == 0 || is_alive(run->pids[i]))
+            if (run->pids[i] == 0 || cel__process_is_alive(run->pids[i]))
                 continue;
             run->pids[i] = 0;
             left--;
@@ -338,7 +316,7 @@ static int stop_nodes(struct run *run, down_fn on_down, bool and_wait)
              run->pids[i]);
         if (send(run, i, signum))
             continue;
-        if (is_alive(run->pids[i])) { /* another user's */
+        if (cel__process_is_alive(run->pids[i])) { /* another user's */
             run->pids[i] = 0;
             continue;
         }

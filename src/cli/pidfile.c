@@ -53,6 +53,27 @@ static cel_code create(const char *path, cel_error *err)
     return CEL_OK;
 }
 
+static bool is_zombie(int pid)
+{
+    char path[32], text[512];
+    const char *end = NULL;
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    file = fopen(path, "re");
+    if (!file)
+        return false;
+    if (fgets(text, sizeof text, file))
+        end = strrchr(text, ')'); /* behind the program's name, which may hold anything */
+    fclose(file);
+    return end && strncmp(end, ") Z", 3) == 0;
+}
+
+bool cel__process_is_alive(int pid)
+{
+    return (kill(pid, 0) == 0 || errno == EPERM) && !is_zombie(pid);
+}
+
 cel_code cel__pidfile_create(const char *path, int *pid, bool *stale, cel_error *err)
 {
     *stale = false;
@@ -62,7 +83,7 @@ cel_code cel__pidfile_create(const char *path, int *pid, bool *stale, cel_error 
         if (code != CEL_EEXIST)
             return code;
         *pid = cel__pidfile_read(path);
-        if (*pid > 0 && *pid != (int)getpid() && (kill(*pid, 0) == 0 || errno == EPERM))
+        if (*pid > 0 && *pid != (int)getpid() && cel__process_is_alive(*pid))
             break;
         *stale = true;
         if (*pid >= 0)

@@ -16,4 +16,7 @@ void cel__pidfile_remove(const char *path);
 /* Returns the process id in the file, 0 if there is none in it, -1 if there is no file. */
 int cel__pidfile_read(const char *path);
 
+/* Whether the process runs. One that has ended and that nobody has waited for yet does not: in a container that may be for ever. */
+bool cel__process_is_alive(int pid);
+
 #endif
