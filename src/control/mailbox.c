@@ -32,6 +32,32 @@ void cel__mailbox_reply_queue(cel__buf *buf, const char *name_space, const char 
     cel__buf_addf(buf, "%s.reply.%s.pidbox", id, name_space);
 }
 
+static cel_listening
+listen_to(const cel_config *config, cel_exchange_kind kind, cel_view exchange)
+{
+    int64_t ttl_ms = cel__config_ms(config, "control_queue_ttl");
+    int64_t expires_ms = cel__config_ms(config, "control_queue_expires");
+
+    return (cel_listening){.kind = kind,
+                           .exchange = exchange,
+                           .message_ttl_ms = ttl_ms > 0 ? ttl_ms : 0,
+                           .expires_ms = expires_ms > 0 ? expires_ms : 0};
+}
+
+cel_listening cel__mailbox_listen_node(const cel_config *config, cel_view exchange)
+{
+    return listen_to(config, CEL_EXCHANGE_FANOUT, exchange);
+}
+
+cel_listening
+cel__mailbox_listen_reply(const cel_config *config, cel_view exchange, cel_view id)
+{
+    cel_listening listening = listen_to(config, CEL_EXCHANGE_DIRECT, exchange);
+
+    listening.pattern = id;
+    return listening;
+}
+
 /* ---- writing ---- */
 
 static void add_text(cel__buf *buf, const char *key, cel_view text)
@@ -107,7 +133,8 @@ cel_code cel__mailbox_request_encode(cel_message *out,
     cel_message message = {.exchange = exchange,
                            .routing_key = CEL_VIEW(""),
                            .delivery_mode = 2, /* as kombu sends it, though none of it lasts */
-                           .priority = 0};
+                           .priority = 0,
+                           .kind = CEL_EXCHANGE_FANOUT};
     cel__buf json = {.max = CEL_MAILBOX_MAX}, headers = {0};
     json_t *expires = json_real(request->expires_s);
     cel_code code;
@@ -144,11 +171,14 @@ cel_code cel__mailbox_reply_encode(cel_message *out,
     cel_message message = {.exchange = request->reply_exchange,
                            .routing_key = request->reply_key,
                            .delivery_mode = 1,
-                           .priority = 0,
-                           .existing = true};
+                           .priority = 0};
     cel__buf json = {.max = CEL_MAILBOX_MAX}, headers = {0};
     cel_code code;
 
+    if (message.exchange.len > 0)
+        message.kind = CEL_EXCHANGE_DIRECT;
+    else
+        message.existing = true;
     cel__buf_add_byte(&json, '{');
     cel__buf_add_json(&json, reply->node);
     cel__buf_add_str(&json, ": ");

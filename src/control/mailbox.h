@@ -4,8 +4,7 @@
  * node queue "<node>.<namespace>.pidbox". A reply goes to the exchange and routing key that the
  * request names: those of the caller's reply queue "<id>.reply.<namespace>.pidbox", bound to the
  * direct exchange "reply.<namespace>.pidbox" with the key "<id>". The namespace is the setting
- * control_exchange. How these queues are declared is described by cel__app_describe(), so whoever
- * consumes one needs its name only.
+ * control_exchange. Such a queue is consumed with `reply` and the `listening` that is given here.
  *
  * Pure; any thread. */
 #ifndef CEL_CONTROL_MAILBOX_H
@@ -16,6 +15,8 @@
 
 #include <jansson.h>
 
+#include "app/config.h"
+#include "broker/broker.h"
 #include "message/message.h"
 #include "message/serializer.h"
 
@@ -27,6 +28,13 @@ void cel__mailbox_exchange(cel__buf *buf, const char *name_space);
 void cel__mailbox_reply_exchange(cel__buf *buf, const char *name_space);
 void cel__mailbox_node_queue(cel__buf *buf, const char *name_space, const char *node);
 void cel__mailbox_reply_queue(cel__buf *buf, const char *name_space, const char *id);
+
+/* What the consumer of a node's queue hears, and that of a reply queue: `exchange` is the one of
+ * requests (replies), which is borrowed as the id is. How long messages and queue live is as
+ * control_queue_ttl and control_queue_expires say. */
+cel_listening cel__mailbox_listen_node(const cel_config *config, cel_view exchange);
+cel_listening
+cel__mailbox_listen_reply(const cel_config *config, cel_view exchange, cel_view id);
 
 /* ---- requests ---- */
 

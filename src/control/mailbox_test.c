@@ -56,6 +56,7 @@ static void a_request_is_written_as_kombu_writes_it(void **state)
     assert_view(message.headers, "{\"clock\": 21, \"expires\": 1795402853.5}");
     assert_view(message.exchange, "celery.pidbox");
     assert_view(message.routing_key, "");
+    assert_int_equal(message.kind, CEL_EXCHANGE_FANOUT);
     assert_view(message.content_type, "application/json");
     cel__buf_done(&buf);
     json_decref(destination);
@@ -283,6 +284,7 @@ static void a_reply_goes_where_the_request_says(void **state)
                      CEL_OK);
     assert_view(message.exchange, "reply.celery.pidbox");
     assert_view(message.routing_key, "oid");
+    assert_int_equal(message.kind, CEL_EXCHANGE_DIRECT);
     assert_view(message.headers, "{\"ticket\": \"t\", \"clock\": 23}");
     assert_view(message.body, "{\"w1@h\": {\"ok\": \"pong\"}}");
     assert_int_equal(message.delivery_mode, 1);
