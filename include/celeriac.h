@@ -4,6 +4,7 @@
 
 #include "celeriac/app.h"
 #include "celeriac/beat.h"
+#include "celeriac/control.h"
 #include "celeriac/error.h"
 #include "celeriac/events.h"
 #include "celeriac/flow.h"
