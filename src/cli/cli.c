@@ -9,6 +9,9 @@
 #include <unistd.h>
 
 #include "celeriac/version.h"
+#include "cli/remote.h"
+
+#define WORDS_MAX 64
 
 extern char **environ;
 
@@ -45,6 +48,9 @@ const cel_command *const cel__commands[] = {
     &cel__apply_command,
     &cel__rpc_command,
     &cel__result_command,
+    &cel__status_command,
+    &cel__inspect_command,
+    &cel__control_command,
     &cel__purge_command,
     &cel__list_command,
     &cel__events_command,
@@ -52,6 +58,24 @@ const cel_command *const cel__commands[] = {
     &cel__help_command,
     NULL,
 };
+
+/* The commands that have commands of their own. */
+static const struct {
+    const cel_command *command;
+    bool (*word)(size_t i, cel_word *out);
+} word_tables[] = {
+    {&cel__inspect_command, cel__inspect_word},
+    {&cel__control_command, cel__control_word},
+    {&cel__list_command, cel__list_word},
+};
+
+bool cel__command_word(const cel_command *command, size_t i, cel_word *out)
+{
+    for (size_t t = 0; t < sizeof word_tables / sizeof *word_tables; t++)
+        if (word_tables[t].command == command)
+            return word_tables[t].word(i, out);
+    return false;
+}
 
 const cel_command *cel__command_find(const char *name)
 {
@@ -87,6 +111,27 @@ int cel__cli_usage(const cel_cli *cli, const char *fmt, ...)
     vfprintf(stderr, fmt, args);
     va_end(args);
     fputc('\n', stderr);
+    return CEL_EXIT_USAGE;
+}
+
+int cel__cli_no_word(const cel_cli *cli, const char *word)
+{
+    cel__buf list = {0};
+    const char *names[WORDS_MAX + 1];
+    const char *near;
+    size_t count = 0;
+    cel_word one;
+
+    while (count < WORDS_MAX && cel__command_word(cli->command, count, &one)) {
+        cel__buf_addf(&list, "%s'%s'", count ? ", " : "", one.name);
+        names[count++] = one.name;
+    }
+    names[count] = NULL;
+    near = cel__did_you_mean(word, names);
+    cel__cli_usage(cli, "'%s' is not one of %s.%s%s", word,
+                   cel__buf_cstr(&list) ? list.ptr : "its commands",
+                   near ? "\n\nDid you mean this?\n    " : "", near ? near : "");
+    cel__buf_done(&list);
     return CEL_EXIT_USAGE;
 }
 

@@ -38,6 +38,9 @@ extern const cel_command cel__call_command;
 extern const cel_command cel__apply_command;
 extern const cel_command cel__result_command;
 extern const cel_command cel__beat_command;
+extern const cel_command cel__status_command;
+extern const cel_command cel__inspect_command;
+extern const cel_command cel__control_command;
 extern const cel_command cel__dispatch_command;
 extern const cel_command cel__rpc_command;
 extern const cel_command cel__purge_command;
@@ -64,6 +67,15 @@ int cel__cli_result(cel_result *result, double seconds);
 
 /* Prints a usage error with the hint where help is, and returns CEL_EXIT_USAGE. */
 int cel__cli_usage(const cel_cli *cli, const char *fmt, ...) CEL_PRINTF(2, 3);
+
+/* Gives the i-th of the words that the command's first one may be; false behind the last, and if it may be any. */
+bool cel__command_word(const cel_command *command, size_t i, cel_word *out);
+
+/* The words of `celeriac list`. */
+bool cel__list_word(size_t i, cel_word *out);
+
+/* The usage error for a first word that is none of the command's words. */
+int cel__cli_no_word(const cel_cli *cli, const char *word);
 
 /* Print help: of the program, of a command. */
 void cel__help_program(FILE *to);

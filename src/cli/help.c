@@ -27,6 +27,20 @@ static void print_details(FILE *to, const char *details)
     }
 }
 
+static void print_words(FILE *to, const cel_command *command)
+{
+    cel_word word;
+
+    if (cel__command_word(command, 0, &word))
+        fputs("\nCommands:\n", to);
+    for (size_t i = 0; cel__command_word(command, i, &word); i++) {
+        fprintf(to, "  %s%s%s\n", word.name, word.synopsis ? " " : "",
+                word.synopsis ? word.synopsis : "");
+        if (word.summary)
+            fprintf(to, "      %s\n", word.summary);
+    }
+}
+
 void cel__help_command_print(FILE *to, const cel_command *command)
 {
     fprintf(to, "Usage: celeriac %s [OPTIONS]%s%s\n\n  %s\n", command->name,
@@ -35,6 +49,7 @@ void cel__help_command_print(FILE *to, const cel_command *command)
         fputc('\n', to);
         print_details(to, command->details);
     }
+    print_words(to, command);
     if (command->options && command->options->name) {
         fputs("\nOptions:\n", to);
         cel__options_print(to, command->options);

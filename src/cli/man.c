@@ -43,6 +43,17 @@ static void print_man_options(FILE *to, const cel_option *options)
     }
 }
 
+static void print_man_words(FILE *to, const cel_command *command)
+{
+    cel_word word;
+
+    for (size_t i = 0; cel__command_word(command, i, &word); i++) {
+        fprintf(to, ".TP\n.B %s%s%s\n", word.name, word.synopsis ? " " : "",
+                word.synopsis ? word.synopsis : "");
+        print_roff(to, word.summary ? word.summary : "");
+    }
+}
+
 static void print_man_command(FILE *to, const cel_command *command)
 {
     fprintf(to, ".SS celeriac %s %s%s\n", command->name, "[\\fIoptions\\fP] ",
@@ -53,6 +64,7 @@ static void print_man_command(FILE *to, const cel_command *command)
         print_roff(to, command->details);
     }
     print_man_options(to, command->options);
+    print_man_words(to, command);
 }
 
 /* What no table has. */
@@ -116,6 +128,21 @@ each_name(FILE *to, const cel_option *options, const char *before, const char *a
         fprintf(to, "%s--%s%s", before, option->name, after);
 }
 
+static bool has_words(const cel_command *command)
+{
+    cel_word word;
+
+    return cel__command_word(command, 0, &word);
+}
+
+static void each_word(FILE *to, const cel_command *command, const char *after)
+{
+    cel_word word;
+
+    for (size_t i = 0; cel__command_word(command, i, &word); i++)
+        fprintf(to, "%s%s", word.name, after);
+}
+
 static void print_bash(FILE *to)
 {
     fputs("_celeriac() {\n    local cur=${COMP_WORDS[COMP_CWORD]} command= word\n"
@@ -127,6 +154,7 @@ static void print_bash(FILE *to)
     fputs(") command=$word; break ;;\n        esac\n    done\n    case $command in\n", to);
     for (const cel_command *const *command = cel__commands; *command; command++) {
         fprintf(to, "    %s) COMPREPLY=($(compgen -W '", (*command)->name);
+        each_word(to, *command, " ");
         each_name(to, (*command)->options, "", " ");
         each_name(to, cel__global_options, "", " ");
         fputs("' -- \"$cur\")) ;;\n", to);
@@ -173,6 +201,11 @@ static void print_zsh(FILE *to)
         fprintf(to, "    %s)\n        _arguments \\\n", (*command)->name);
         print_zsh_options(to, (*command)->options);
         print_zsh_options(to, cel__global_options);
+        if (has_words(*command)) {
+            fputs("            '1:method:(", to);
+            each_word(to, *command, " ");
+            fputs(")' \\\n", to);
+        }
         fputs("            '*:file:_files' ;;\n", to);
     }
     fputs("    *) _describe command commands ;;\n    esac\n}\n_celeriac \"$@\"\n", to);
@@ -205,6 +238,11 @@ static void print_fish(FILE *to)
         snprintf(condition, sizeof condition, "-n '__fish_seen_subcommand_from %s'",
                  (*command)->name);
         print_fish_options(to, (*command)->options, condition);
+        if (has_words(*command)) {
+            fprintf(to, "complete -c celeriac %s -f -a '", condition);
+            each_word(to, *command, " ");
+            fputs("'\n", to);
+        }
     }
 }
 

@@ -30,6 +30,13 @@ typedef struct cel_option {
 struct cel_cli;
 struct cel_args;
 
+/* What may stand as a command's first word. */
+typedef struct cel_word {
+    const char *name;
+    const char *synopsis; /* what stands behind it; NULL: nothing */
+    const char *summary;
+} cel_word;
+
 /* One sub-command. */
 typedef struct cel_command {
     const char *name;

@@ -54,7 +54,7 @@ class HelpTest(support.Case):
             (["call", "a", "--eta", "soon"], "Invalid value for '--eta': "),
             (["result"], "Missing argument 'ID'."),
             (["result", "x", "--timeout", "soon"], "'soon' is not a valid number."),
-            (["list", "things"], "'things' is neither 'queues' nor 'tasks'."),
+            (["list", "things"], "'things' is not one of 'queues', 'tasks', 'bindings'."),
             (["list", "tasks"], "give their module with -A"),
             (["worker", "-c", "many"], "'many' is not a valid integer."),
             (["worker", "-c", "-1"], "Invalid value for '--concurrency': -1 is out of range."),
@@ -182,6 +182,16 @@ class QueueTest(support.Case):
         self.assertEqual(tasks, sorted(tasks))
         self.assertIn("test.add", tasks)
         self.assertNotIn("celery.chord", tasks)
+
+    def test_bindings_are_those_of_the_configuration(self):
+        self.assertEqual(self.good("list", "bindings", bare=True),
+                         "Queue                        Exchange                     Routing Key\n"
+                         "----------------             ----------------             ----------------\n"
+                         "celery                       celery                       celery\n")
+        self.write("celeryconfig.py", "from kombu import Exchange, Queue\n"
+                                      "task_queues = [Queue('a', Exchange('x', type='topic'), routing_key='a.#'), Queue('b')]\n")
+        self.assertEqual(json.loads(self.good("list", "bindings", "--json", bare=True))[0],
+                         {"queue": "a", "exchange": "x", "routing_key": "a.#"})
 
     def test_a_result_that_does_not_come_ends_with_69(self):
         done = self.run_command("result", "--timeout", "0.05", self.call("test.add", 1, 2))
