@@ -11,11 +11,14 @@
 #include "app/settings.h"
 #include "core/mem.h"
 
+#define ADDED_MAX 10000
+
 #define QUORUM "{\"x-queue-type\": \"quorum\"}"
 
 typedef struct cel_declaration {
     struct cel_declaration *next;
     char *texts[5]; /* owned, by malloc; what the views point into */
+    bool added;     /* by cel__app_add_queue() */
     cel_queue_decl decl;
     size_t len;
     char name[];
@@ -151,6 +154,73 @@ static bool describe_object(cel_app *app, const cel_queue_spec *spec, cel_queue_
     return kept != NULL;
 }
 
+/* ---- queues that a worker was told of ---- */
+
+static bool describe_added(cel_app *app, cel_view queue, cel_queue_decl *out)
+{
+    const cel_declaration *kept;
+
+    pthread_mutex_lock(&app->declare_lock);
+    kept = find_kept(app, queue);
+    if (kept && kept->added)
+        *out = kept->decl;
+    pthread_mutex_unlock(&app->declare_lock);
+    return kept && kept->added;
+}
+
+static bool is_listed(const cel_app *app, cel_view queue)
+{
+    cel_queue_spec spec;
+
+    return cel__queue_find(&spec, app->config, queue, NULL) == CEL_OK && spec.object;
+}
+
+/* A copy that lives as long as the declaration. */
+static cel_view keep_text(char **text, cel_view view)
+{
+    *text = strndup(view.ptr ? view.ptr : "", view.len);
+    return *text ? (cel_view){*text, view.len} : (cel_view){NULL, 0};
+}
+
+cel_code cel__app_add_queue(cel_app *app,
+                            cel_view queue,
+                            cel_view exchange,
+                            cel_view exchange_type,
+                            cel_view routing_key,
+                            cel_error *err)
+{
+    cel_declaration *made;
+    size_t count = 0;
+
+    if (is_listed(app, queue))
+        return CEL_OK;
+    made = cel__calloc(1, sizeof *made + queue.len + 1);
+    if (!made)
+        return cel_error_set(err, CEL_ENOMEM, "no memory for a queue");
+    memcpy(made->name, queue.ptr, queue.len);
+    made->len = queue.len;
+    made->added = true;
+    made->decl = (cel_queue_decl){.durable = true, .max_priority = -1};
+    made->decl.exchange = keep_text(&made->texts[0], exchange.len > 0 ? exchange : queue);
+    made->decl.exchange_type = keep_text(&made->texts[1], exchange_type);
+    made->decl.routing_key =
+        keep_text(&made->texts[2], routing_key.len > 0 ? routing_key : queue);
+    pthread_mutex_lock(&app->declare_lock);
+    for (const cel_declaration *at = app->declarations; at; at = at->next)
+        count += at->added;
+    bool there = find_kept(app, queue) != NULL;
+    if (!there && count < ADDED_MAX) {
+        made->next = app->declarations;
+        app->declarations = made;
+        made = NULL;
+    }
+    pthread_mutex_unlock(&app->declare_lock);
+    cel__declarations_free(made);
+    if (!there && count >= ADDED_MAX)
+        return cel_error_set(err, CEL_EFULL, "%d queues were added already", ADDED_MAX);
+    return CEL_OK;
+}
+
 /* Whether it is the queue of task_default_queue, made up for want of task_queues. */
 static bool is_default(const cel_config *config, cel_view queue)
 {
@@ -164,6 +234,8 @@ bool cel__app_describe(const void *user, cel_view queue, cel_queue_decl *out)
     const cel_app *app = user;
     cel_queue_spec spec;
 
+    if (describe_added((cel_app *)app, queue, out))
+        return true;
     if (cel__queue_find(&spec, app->config, queue, NULL) != CEL_OK)
         return false;
     if (spec.object)

@@ -13,6 +13,16 @@ void cel__app_broker_options(const cel_app *app, cel_broker_options *options);
 /* describe of cel_broker_options; `app` is a cel_app. Any thread. */
 bool cel__app_describe(const void *app, cel_view queue, cel_queue_decl *out);
 
+/* Describes a queue that the configuration does not list, for a worker that is told to consume it. An
+ * empty exchange is one of the queue's name; an empty key the queue's name. Copies. One that is
+ * listed, or was added, stays as it is. CEL_EFULL if there are too many, CEL_ENOMEM. */
+cel_code cel__app_add_queue(cel_app *app,
+                            cel_view queue,
+                            cel_view exchange,
+                            cel_view exchange_type,
+                            cel_view routing_key,
+                            cel_error *err);
+
 /* queues_of of cel_broker_options. Any thread. */
 void cel__app_queues_of(const void *app,
                         cel_view exchange,

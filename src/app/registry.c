@@ -273,6 +273,17 @@ cel_code cel__registry_add(cel_registry *registry,
     return CEL_OK;
 }
 
+cel_code cel__registry_set_rate_limit(cel_task_entry *entry, const char *rate_limit)
+{
+    char *copy = cel__strdup(rate_limit);
+
+    if (rate_limit && !copy)
+        return CEL_ENOMEM;
+    cel__free((char *)entry->options.rate_limit);
+    entry->options.rate_limit = copy;
+    return CEL_OK;
+}
+
 cel_task_entry *cel__registry_find(const cel_registry *registry, cel_view name)
 {
     struct node *node = name.ptr ? find(registry, name) : NULL;

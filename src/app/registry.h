@@ -18,6 +18,7 @@ typedef struct cel_task_entry {
      * average; 0: not known. */
     int64_t average_us;
     int64_t next_turn_us; /* rate limit: wall time of the next run */
+    int64_t started;      /* how often it was begun */
 } cel_task_entry;
 
 typedef struct cel_registry cel_registry;
@@ -34,6 +35,10 @@ cel_code cel__registry_add(cel_registry *registry,
                            cel_task_fn fn,
                            const cel_task_options *options,
                            cel_error *err);
+
+/* Changes the limit of a task, on the thread that reads it: the worker's loop. Copies; NULL is none.
+ * CEL_ENOMEM. */
+cel_code cel__registry_set_rate_limit(cel_task_entry *entry, const char *rate_limit);
 
 /* Returns a view of the entry, or NULL. */
 cel_task_entry *cel__registry_find(const cel_registry *registry, cel_view name);

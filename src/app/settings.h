@@ -162,9 +162,9 @@ enum {
       "Cassandra result store: consistency of writes")                                        \
     X(control_exchange, STRING, "\"celery\"", "CONTROL_EXCHANGE", 0,                          \
       "Exchange of remote control: NAME.pidbox and reply.NAME.pidbox")                        \
-    X(control_queue_durable, BOOL, "false", "CONTROL_QUEUE_DURABLE", 0,                       \
+    X(control_queue_durable, BOOL, "false", "CONTROL_QUEUE_DURABLE", INERT,                   \
       "Durable queues for remote control")                                                    \
-    X(control_queue_exclusive, BOOL, "true", "CONTROL_QUEUE_EXCLUSIVE", 0,                    \
+    X(control_queue_exclusive, BOOL, "true", "CONTROL_QUEUE_EXCLUSIVE", INERT,                \
       "Exclusive queues for remote control")                                                  \
     X(control_queue_expires, SECONDS, "10.0", "CONTROL_QUEUE_EXPIRES", NULLABLE,              \
       "An unused queue of remote control is deleted after this time")                         \

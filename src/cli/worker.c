@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/nodename.h"
 #include "app/queues.h"
 #include "app/trace.h"
 #include "celeriac/send.h"
@@ -49,6 +50,9 @@ static const cel_option options[] = {
      "Run beat beside the worker: send what beat_schedule says. Any number of workers may"},
     {"schedule", 's', "schedule-filename", CEL_OPTION_STRING, "FILE", NULL,
      "With -B: keep what was sent in FILE.sqlite. Default: as for the command beat"},
+    {"statedb", 'S', NULL, CEL_OPTION_STRING, "FILE", NULL,
+     "Remember revoked tasks in this file from one run to the next; %h, %n and %d stand for "
+     "the parts of the node name"},
     {"purge", 0, "discard", CEL_OPTION_FLAG, NULL, NULL,
      "Delete all waiting messages of the queues first"},
     {"optimization", 'O', NULL, CEL_OPTION_STRING, "NAME", NULL,
@@ -76,6 +80,7 @@ struct run {
     const cel_pool_ops *pool;
     cel_service service;
     cel_service_queues queues;
+    cel__buf statedb; /* path of the state file; empty: none */
     size_t concurrency;
     double heartbeat_s;
     uv_signal_t signals[5];
@@ -182,6 +187,21 @@ static int choose_queues(struct run *run)
 }
 
 /* ---- preparation ---- */
+
+/* The option, or the setting, made into a path. */
+static bool choose_statedb(struct run *run)
+{
+    const char *format = cel__args_string(run->args, "statedb");
+    cel_error err = {0};
+
+    if (!format)
+        format = cel__config_string(run->app->config, "worker_state_db");
+    if (!format || !*format ||
+        cel__node_format(&run->statedb, format, run->service.node, 0, &err) == CEL_OK)
+        return true;
+    cel__cli_usage(run->cli, "Invalid value for '-S' / '--statedb': %s", err.message);
+    return false;
+}
 
 static bool purge_queues(struct run *run)
 {
@@ -367,6 +387,9 @@ static int run_worker(struct run *run)
                                                      run->args, "without-heartbeat"),
                                                  .heartbeat_ms =
                                                      (int64_t)(run->heartbeat_s * 1000),
+                                                 .statedb = run->statedb.len > 0
+                                                                ? cel__buf_cstr(&run->statedb)
+                                                                : NULL,
                                                  .log = cel__logging_worker,
                                                  .log_user = &run->cli->logging},
                            &err);
@@ -402,6 +425,8 @@ static int prepare_and_run(struct run *run)
     if (status != CEL_EXIT_OK)
         return status;
     if (!cel__service_name(&run->service, cel__args_string(run->args, "hostname")))
+        return CEL_EXIT_USAGE;
+    if (!choose_statedb(run))
         return CEL_EXIT_USAGE;
     if (!cel__service_include(run->app, cel__args_string(run->args, "include")))
         return CEL_EXIT_FAILURE;
@@ -447,6 +472,7 @@ static int run_command(cel_cli *cli, const cel_args *args)
         return CEL_EXIT_FAILURE;
     status = prepare_and_run(&run);
     cel__zygote_stop(run.zygote);
+    cel__buf_done(&run.statedb);
     cel_app_free(run.app);
     cel__service_done(&run.service);
     return run.restart && status == CEL_EXIT_OK ? start_anew(cli, args) : status;

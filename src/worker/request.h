@@ -46,6 +46,7 @@ struct cel_worker_request {
     bool expired;              /* REVOKED for that */
     bool terminated;           /* REVOKED by a signal while it ran: */
     int signum;                /* which one */
+    int64_t started_us;        /* wall time when it began to run; 0: it has not */
     char process[32];          /* see cel__request_process() */
     cel_worker_request **list; /* where it is; NULL: nowhere */
     cel_worker_request *list_prev, *list_next;

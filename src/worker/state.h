@@ -107,6 +107,7 @@ struct cel_worker {
     uint64_t begun; /* requests that have begun to run */
     cel_lamport lamport;             /* the logical time of all that this worker says */
     struct cel_event_sender *events; /* owned; see announce.h */
+    struct cel_control *control; /* owned; see control.h */
     cel_worker_log_fn log;
     void *log_user;
     void (*on_ready)(void *user);

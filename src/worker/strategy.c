@@ -13,6 +13,7 @@
 #include "app/trace.h"
 #include "core/mem.h"
 #include "worker/announce.h"
+#include "worker/control.h"
 #include "worker/outcome.h"
 #include "worker/rate.h"
 #include "worker/settle.h"
@@ -80,19 +81,24 @@ static bool is_expired(const cel_worker_request *request)
            request->headers.expires_us <= now_us(request->worker);
 }
 
-static void discard(cel_worker_request *request, const char *why)
+static void end_revoked(cel_worker_request *request, const char *why)
 {
     char args[64];
 
     send_signal(request, CEL_SIGNAL_TASK_REVOKED);
-    cel__worker_log(request->worker, CEL_LOG_INFO, "Discarding revoked task: %.*s[%.*s]",
-                    CEL_VIEW_ARG(cel__request_name(request)),
-                    CEL_VIEW_ARG(request->headers.id));
-    request->expired = is_expired(request);
+    request->expired = is_expired(request) && !request->terminated;
     snprintf(args, sizeof args, "[\"%s\"]", why);
     cel__settle_failure(request, "REVOKED",
                         &(cel_exception){CEL_VIEW("TaskRevokedError"),
                                          CEL_VIEW("celery.exceptions"), cel__view(args)});
+}
+
+static void discard(cel_worker_request *request, const char *why)
+{
+    cel__worker_log(request->worker, CEL_LOG_INFO, "Discarding revoked task: %.*s[%.*s]",
+                    CEL_VIEW_ARG(cel__request_name(request)),
+                    CEL_VIEW_ARG(request->headers.id));
+    end_revoked(request, why);
 }
 
 /* ---- into the pool ---- */
@@ -145,6 +151,8 @@ void cel__strategy_pump(cel_worker *worker)
 
         if (is_expired(request))
             discard(request, "expired");
+        else if (cel__control_is_revoked(request))
+            discard(request, "revoked");
         else
             submit(request);
     }
@@ -302,6 +310,10 @@ static void admit(cel_worker_request *request)
         discard(request, "expired");
         return;
     }
+    if (cel__control_is_revoked(request)) {
+        discard(request, "revoked");
+        return;
+    }
     if (cel__worker_logs(worker, CEL_LOG_INFO))
         cel__worker_log(worker, CEL_LOG_INFO, "Task %.*s[%.*s] received",
                         CEL_VIEW_ARG(cel__request_name(request)),
@@ -377,6 +389,43 @@ void cel__strategy_release_all(cel_worker *worker)
         cel__request_release(worker->waiting);
 }
 
+/* ---- remote control ---- */
+
+cel_code cel__strategy_terminate(cel_worker_request *request, int signum, cel_error *err)
+{
+    cel_worker *worker = request->worker;
+
+    if (request->list != &worker->active) /* its id is revoked: it is discarded in its turn */
+        return CEL_OK;
+    if (!worker->pool_ops->hard_limits)
+        return cel_error_set(err, CEL_ENOTSUP, "the pool %s cannot end a running task",
+                             worker->pool_ops->names);
+    request->terminated = true;
+    request->signum = signum;
+    return worker->pool_ops->kill(worker->pool, &request->pool, signum, err);
+}
+
+static void forget_turn(void *user, cel_task_entry *task)
+{
+    (void)user;
+    task->next_turn_us = 0;
+}
+
+void cel__strategy_reset_rates(cel_worker *worker)
+{
+    cel_worker_request *list = worker->timed, *request;
+
+    cel__registry_each(worker->app->registry, forget_turn, NULL);
+    worker->timed = NULL;
+    while ((request = list) != NULL) {
+        DL_DELETE2(list, request, list_prev, list_next);
+        request->list = NULL;
+        drop_timer(request);
+        hold(request);
+    }
+    cel__strategy_pump(worker);
+}
+
 /* ---- the pool's callbacks ---- */
 
 void cel__strategy_on_room(void *user, size_t free_slots)
@@ -438,6 +487,15 @@ static bool ignores_result(const cel_worker_request *request)
     return own ? own > 0 : request->worker->settings.ignore_result;
 }
 
+/* Once, whether the pool tells of the start or of the end only. */
+static void note_start(cel_worker_request *request, int64_t wall_us)
+{
+    if (request->started_us > 0)
+        return;
+    request->started_us = wall_us > 0 ? wall_us : now_us(request->worker);
+    request->entry->started++;
+}
+
 void cel__strategy_on_started(void *user, cel_pool_request *pool_request, int64_t wall_us)
 {
     cel_worker *worker = user;
@@ -445,7 +503,7 @@ void cel__strategy_on_started(void *user, cel_pool_request *pool_request, int64_
     int own = request->entry->options.track_started;
     cel__buf result = {0};
 
-    (void)wall_us;
+    note_start(request, wall_us);
     cel__announce_started(request);
     if ((own ? own < 0 : !worker->settings.track_started) || ignores_result(request))
         return;
@@ -592,8 +650,17 @@ void cel__strategy_on_outcome(void *user,
                               cel_pool_request *pool_request,
                               const cel_frame *frame)
 {
+    cel_worker_request *request = of_pool(pool_request);
+    cel_outcome outcome;
+
     (void)user;
-    cel__settle_outcome(of_pool(pool_request), frame);
+    note_start(request, 0);
+    /* A task may notice the signal and end by itself, just before its process does. */
+    if (request->terminated && cel__outcome_read(&outcome, frame->sections, NULL) == CEL_OK &&
+        cel__view_is(outcome.state, "FAILURE"))
+        end_revoked(request, "terminated");
+    else
+        cel__settle_outcome(request, frame);
 }
 
 /* Whether a task that has cost a process is not poison yet. Classic queues of RabbitMQ do not
@@ -658,6 +725,8 @@ void cel__strategy_on_lost(void *user,
 
     if (loss == CEL_LOST_HARD_LIMIT)
         lost_hard_limit(request);
+    else if (request->terminated && worker->phase != CEL_WORKER_KILLING)
+        end_revoked(request, "terminated");
     else if (loss == CEL_LOST_KILLED && request->late && worker->phase != CEL_WORKER_RUNNING)
         cel__request_release(request); /* a cold stop hands back what is not finished */
     else if (loss == CEL_LOST_KILLED)

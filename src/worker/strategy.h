@@ -10,6 +10,13 @@ void cel__strategy_receive(void *user, cel_delivery *delivery);
 /* Submits what waits while the pool has room, and tells the broker how much to hold. */
 void cel__strategy_pump(cel_worker *worker);
 
+/* Ends a request of the worker's: what runs by the signal (prefork), what waits by not running it. Its
+ * end is REVOKED. CEL_ENOTSUP if the pool cannot end what runs. */
+cel_code cel__strategy_terminate(cel_worker_request *request, int signum, cel_error *err);
+
+/* A rate limit was changed: what waits for one is told its time anew. */
+void cel__strategy_reset_rates(cel_worker *worker);
+
 /* Hands back what has not been given to the pool (a stop). */
 void cel__strategy_release_all(cel_worker *worker);
 

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <utlist.h>
 
@@ -14,6 +15,7 @@
 #include "core/mem.h"
 #include "events/sender.h"
 #include "worker/announce.h"
+#include "worker/control.h"
 #include "worker/request.h"
 #include "worker/settle.h"
 #include "worker/strategy.h"
@@ -24,6 +26,7 @@
     60000 /* a complete chord this long not done is taken over, whoever completed it */
 #define CONNECT_MAX_MS 30000
 #define ETA_LIMIT      1000
+#define QUEUES_MAX     1000
 
 void cel__worker_vlog(
     cel_worker *worker, cel_log_level level, const char *process, const char *fmt, va_list args)
@@ -155,6 +158,8 @@ cel_code cel__worker_new(cel_worker **out, const cel_worker_options *options, ce
         code = cel_error_set(err, CEL_ENOMEM, "no memory for a worker");
     if (code == CEL_OK)
         code = cel__announce_open(worker, options, err);
+    if (code == CEL_OK)
+        code = cel__control_new(worker, options->statedb, err);
     if (code != CEL_OK) {
         cel__worker_free(worker);
         return code;
@@ -170,6 +175,7 @@ void cel__worker_free(cel_worker *worker)
     assert(worker->phase == CEL_WORKER_NEW || worker->phase == CEL_WORKER_STOPPED);
     cel__zygote_stop(worker->zygote);
     cel__request_drop_idle(worker);
+    cel__control_free(worker->control);
     uv_run(&worker->loop, UV_RUN_NOWAIT);
     cel__event_sender_free(worker->events);
     uv_loop_close(&worker->loop);
@@ -208,6 +214,7 @@ static void close_ends(cel_worker *worker)
     worker->phase = CEL_WORKER_CLOSING;
     cel__settle_abandon(worker);
     cel__event_sender_stop(worker->events);
+    cel__control_stop(worker);
     uv_close((uv_handle_t *)&worker->sweep_timer, NULL);
     uv_close((uv_handle_t *)&worker->watch_timer, NULL);
     uv_close((uv_handle_t *)&worker->retry_timer, NULL);
@@ -446,6 +453,83 @@ static cel_code consume(cel_worker *worker, cel_error *err)
         err);
 }
 
+/* ---- other queues ---- */
+
+static void on_left(void *user)
+{
+    (void)user;
+}
+
+/* Consumes anew, with the queues that there are now. What is out stays out. */
+static cel_code consume_anew(cel_worker *worker, cel_error *err)
+{
+    cel_consumer *old = worker->consumer;
+
+    worker->consumer = NULL;
+    if (old)
+        worker->broker->ops->cancel(old, on_left, worker);
+    return worker->queue_count > 0 ? consume(worker, err) : CEL_OK;
+}
+
+static size_t find_queue(const cel_worker *worker, cel_view queue)
+{
+    size_t i = 0;
+
+    while (i < worker->queue_count && !cel__view_eq(worker->queues[i], queue))
+        i++;
+    return i;
+}
+
+static void drop_queue(cel_worker *worker, size_t at)
+{
+    cel__free((void *)worker->queues[at].ptr);
+    worker->queue_count--;
+    memmove(&worker->queues[at], &worker->queues[at + 1],
+            (worker->queue_count - at) * sizeof *worker->queues);
+}
+
+cel_code cel__worker_add_queue(cel_worker *worker, cel_view queue, cel_error *err)
+{
+    cel_view *queues;
+    char *copy;
+    cel_code code;
+
+    if (worker->phase != CEL_WORKER_RUNNING || find_queue(worker, queue) < worker->queue_count)
+        return CEL_OK;
+    if (worker->queue_count >= QUEUES_MAX)
+        return cel_error_set(err, CEL_EFULL, "the worker consumes %d queues already",
+                             QUEUES_MAX);
+    queues = cel__realloc(worker->queues, (worker->queue_count + 1) * sizeof *queues);
+    if (queues)
+        worker->queues = queues;
+    copy = queues ? cel__memdup(queue.ptr, queue.len) : NULL;
+    if (!copy)
+        return cel_error_set(err, CEL_ENOMEM, "no memory for the name of a queue");
+    worker->queues[worker->queue_count++] = (cel_view){copy, queue.len};
+    code = consume_anew(worker, err);
+    if (code != CEL_OK) { /* of the name: without it, it is as it was */
+        drop_queue(worker, worker->queue_count - 1);
+        cel_error again = {0};
+        if (consume_anew(worker, &again) != CEL_OK)
+            cel__worker_break(worker, &again);
+        return code;
+    }
+    cel__worker_log(worker, CEL_LOG_INFO, "Started consuming from %.*s", CEL_VIEW_ARG(queue));
+    return CEL_OK;
+}
+
+void cel__worker_drop_queue(cel_worker *worker, cel_view queue)
+{
+    size_t at = find_queue(worker, queue);
+    cel_error err = {0};
+
+    if (worker->phase != CEL_WORKER_RUNNING || at == worker->queue_count)
+        return;
+    drop_queue(worker, at);
+    if (consume_anew(worker, &err) != CEL_OK)
+        cel__worker_break(worker, &err);
+}
+
 static void announce(cel_worker *worker)
 {
     cel__buf url = {0};
@@ -479,6 +563,7 @@ static cel_code connect_ends(cel_worker *worker, cel_error *err)
     if (code != CEL_OK)
         return code;
     cel__announce_start(worker);
+    cel__control_start(worker);
     announce(worker);
     uv_timer_start(&worker->sweep_timer, on_sweep, 0, SWEEP_MS);
     cel__watch_start(worker);

@@ -35,6 +35,7 @@ typedef struct cel_worker_options {
     cel_zygote *zygote;       /* taken; for a pool that forks, else NULL */
     const cel_view *queues;   /* copied; > 0 of them */
     size_t queue_count;
+    const char *statedb; /* file for the ids of revoked tasks; copied; NULL: none */
     cel_worker_log_fn log;
     void *log_user;
     bool without_heartbeat;       /* no worker events */
@@ -53,6 +54,11 @@ cel_code cel__worker_run(cel_worker *worker, cel_error *err);
 /* Ask for the end; a second call does nothing, but cold follows warm. On the loop's thread. */
 void cel__worker_warm(cel_worker *worker);
 void cel__worker_cold(cel_worker *worker);
+
+/* Consumes one more queue, or one less, from now on; nothing if it does (does not) already. What was
+ * received before is run. CEL_EFULL, CEL_ENOMEM, or what the broker says of the name. */
+cel_code cel__worker_add_queue(cel_worker *worker, cel_view queue, cel_error *err);
+void cel__worker_drop_queue(cel_worker *worker, cel_view queue);
 
 /* Whether it is stopping: cel__worker_warm() or cel__worker_cold() was called or it broke. */
 bool cel__worker_is_stopping(const cel_worker *worker);
