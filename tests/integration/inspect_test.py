@@ -198,6 +198,16 @@ class Workers:
         done = self.run_command("status", "-t", "0.2", env={"CELERY_CONTROL_EXCHANGE": "other"})
         self.assertEqual(done.returncode, 69, done.stdout)
 
+    def test_a_worker_of_ours_answers_beside_them(self):
+        worker = self.spawn("-A", self.tasks, "worker", "-n", "c1@test", "-c", "1", "-Q", "ours", "-l", "info", kind=support.Worker)
+        worker.ready()
+        nodes = BOTH[-1] + ",c1@test"
+        self.assertEqual(self.sorted(self.good("status", "-t", "10", "-d", nodes)),
+                         "->  c1@test: OK\n->  w1@test: OK\n->  w2@test: OK\n\n3 nodes online.\n")
+        self.same([["inspect", *method, "-t", "10", "-d", "c1@test", *more] for method in (["ping"], ["active"], ["active_queues"],
+                  ["registered"], ["query_task", "x"]) for more in ((), ("-j",))])
+        self.assertEqual(worker.stop(), 0)
+
 
 class RabbitTest(Workers, support.Case):
     @classmethod
@@ -225,6 +235,22 @@ class EmbeddedTest(support.Case):
     def test_nobody_is_there(self):
         done = self.run_command("status", "-t", "0.1")
         self.assertEqual((done.returncode, done.stdout, done.stderr), (69, "", NOBODY))
+
+    def test_workers_are_asked_and_told(self):
+        one = self.worker("-c", "1", "-P", "threads", name="c1@test")
+        two = self.worker("-c", "1", "-P", "threads", name="c2@test")
+        self.assertEqual(Workers.sorted(self.good("status", "-t", "10", "-d", "c1@test,c2@test")),
+                         "->  c1@test: OK\n->  c2@test: OK\n\n2 nodes online.\n")
+        nodes = json.loads(self.good("inspect", "registered", "-j", "-t", "10", "-d", "c1@test,c2@test"))
+        self.assertIn("test.add", nodes["c1@test"])
+        self.assertEqual(nodes["c1@test"], nodes["c2@test"])
+        for task, answer in (("test.none", "OK\n        new rate limit set successfully\n"), ("no.such", "ERROR\n        unknown task\n")):
+            self.assertEqual(self.good("control", "rate_limit", task, "1/s", "-t", "10", "-d", "c1@test"), "->  c1@test: " + answer)
+        done = self.run_command("control", "shutdown", "-d", "c1@test", "-t", "0.1")
+        self.assertEqual((done.returncode, done.stderr), (69, NOBODY))
+        self.assertEqual(one.wait(), 0)
+        self.assertEqual(self.good("status", "-t", "10", "-d", "c2@test"), "->  c2@test: OK\n\n1 node online.\n")
+        self.assertEqual(two.stop(), 0)
 
 
 class UsageTest(support.Case):
