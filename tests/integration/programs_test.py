@@ -111,7 +111,7 @@ class EndTest(ProgramCase):
         pids = self.family(3)
         [zygote] = canvas.children_of(worker.pid)
         [child] = canvas.children_of(zygote)
-        os.kill(child, signal.SIGTERM)
+        os.kill(child, signal.SIGKILL)
         self.check_gone(pids)
         self.assertIn("WorkerLostError", self.failure(task_id))
         self.assertEqual(worker.stop(), 0)
