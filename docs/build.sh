@@ -4,7 +4,7 @@ set -eu
 
 cd "$(dirname "$0")/.."
 headers=
-for name in app task program signals task_macros signature send result control flow rpc beat events error log export; do
+for name in $(cat docs/api-headers.txt); do
     headers="$headers include/celeriac/$name.h"
 done
 # The list of headers has no spaces in its names.
