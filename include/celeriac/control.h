@@ -39,6 +39,7 @@ CEL_API cel_code cel_control_broadcast(cel_app *app, const char *method, json_t 
 
 /* ---- telling: as cel_control_broadcast(), with the arguments that the command has ---- */
 
+/* Who is there: {"ok": "pong"}. */
 CEL_API cel_code cel_control_ping(cel_app *app, const cel_control_options *options, json_t **replies, cel_error *err);
 
 /* The tasks with these ids (NULL-terminated) are not to be run; what runs goes on. */
@@ -55,10 +56,12 @@ CEL_API cel_code cel_control_time_limit(cel_app *app, const char *task, double s
 CEL_API cel_code cel_control_add_consumer(cel_app *app, const char *queue, json_t *queue_options, const cel_control_options *options, json_t **replies, cel_error *err);
 CEL_API cel_code cel_control_cancel_consumer(cel_app *app, const char *queue, const cel_control_options *options, json_t **replies, cel_error *err);
 
+/* Whether the workers send the events of their tasks; and a heartbeat, now. */
 CEL_API cel_code cel_control_enable_events(cel_app *app, const cel_control_options *options, json_t **replies, cel_error *err);
 CEL_API cel_code cel_control_disable_events(cel_app *app, const cel_control_options *options, json_t **replies, cel_error *err);
 CEL_API cel_code cel_control_heartbeat(cel_app *app, const cel_control_options *options, json_t **replies, cel_error *err);
 
+/* The size of their pools, by so many processes or threads; loading the task modules anew; the bounds of a pool that sizes itself. */
 CEL_API cel_code cel_control_pool_grow(cel_app *app, int n, const cel_control_options *options, json_t **replies, cel_error *err);
 CEL_API cel_code cel_control_pool_shrink(cel_app *app, int n, const cel_control_options *options, json_t **replies, cel_error *err);
 CEL_API cel_code cel_control_pool_restart(cel_app *app, const cel_control_options *options, json_t **replies, cel_error *err);
@@ -72,8 +75,10 @@ CEL_API cel_code cel_control_shutdown(cel_app *app, const cel_control_options *o
  * *nodes becomes an object, owned by the caller: the replies by the names of their nodes, {} if nobody has answered. Two nodes of one name are
  * one, with a warning in the app's log. */
 
+/* Any method of Celery's, by its name; as cel_control_broadcast(). */
 CEL_API cel_code cel_inspect(cel_app *app, const char *method, json_t *arguments, const cel_control_options *options, json_t **nodes, cel_error *err);
 
+/* What Celery's commands of these names answer: see `celeriac inspect --help`. */
 CEL_API cel_code cel_inspect_ping(cel_app *app, const cel_control_options *options, json_t **nodes, cel_error *err);
 CEL_API cel_code cel_inspect_stats(cel_app *app, const cel_control_options *options, json_t **nodes, cel_error *err);
 CEL_API cel_code cel_inspect_active(cel_app *app, const cel_control_options *options, json_t **nodes, cel_error *err);
