@@ -65,7 +65,7 @@ for part in $only; do
         step fuzz-setup setup build-fuzz clang --buildtype=debugoptimized -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false \
             -Dc_args=-fsanitize=fuzzer-no-link || continue
         step fuzz-build ninja -C build-fuzz -j "$jobs" tests/fuzz/fuzz_decode tests/fuzz/fuzz_message tests/fuzz/fuzz_result \
-            tests/fuzz/fuzz_url || continue
+            tests/fuzz/fuzz_url tests/fuzz/fuzz_control || continue
         meson test -C build-fuzz --no-rebuild --num-processes "$jobs" --print-errorlogs --suite fuzz
         count build-fuzz fuzz
         ;;
