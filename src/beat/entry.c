@@ -109,7 +109,7 @@ cel_code cel__entry_new(
     cel_schedule schedule;
     cel_entry *entry;
     cel_error why = {0};
-    const char *task;
+    const char *task = NULL;
     cel_code code = check_source(name, source, &task, err);
 
     if (code != CEL_OK)

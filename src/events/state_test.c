@@ -82,6 +82,7 @@ static cel_event_state *new_state(size_t workers, size_t tasks)
     return state;
 }
 
+static void add(cel_event_state *state, const char *fmt, ...) CEL_PRINTF(2, 3);
 static void add(cel_event_state *state, const char *fmt, ...)
 {
     char text[8192];
