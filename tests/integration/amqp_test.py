@@ -169,7 +169,7 @@ class PythonClientTest(PythonCase):
         ids = self.python("from celery import chain, group, signature as s\n"
                           "r = chain(s('test.add', (1, 2), app=app), s('test.add', (10,), app=app)).apply_async(); print(r.id)\n"
                           "g = group(s('test.add', (n, n), app=app) for n in range(3)).apply_async(); print(*[x.id for x in g])")
-        self.assertEqual([self.result(task_id) for task_id in ids], ["13", "0", "2", "4"])
+        self.assertEqual([self.result(task_id) for task_id in " ".join(ids).split()], ["13", "0", "2", "4"])
 
     def test_compressed_messages_of_python_are_read(self):
         self.worker("-c", "1")
