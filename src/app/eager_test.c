@@ -7,6 +7,7 @@
 #include "app/test_support.h"
 #include "celeriac/result.h"
 #include "celeriac/send.h"
+#include "core/test_folder.h"
 
 static int runs;
 
@@ -244,13 +245,13 @@ static void failures_are_the_callers_where_they_propagate(void **state)
 static void results_are_stored_where_that_is_asked_for(void **state)
 {
     const char *settings[] = {"task_always_eager=true", "task_store_eager_result=true", NULL};
-    char folder[] = "/tmp/celeriac-XXXXXX", url[64];
+    char folder[100], url[140];
     cel_app *app = NULL, *reader = NULL;
     cel_result *result = NULL, *read = NULL;
     cel_error err = {0};
 
     (void)state;
-    assert_non_null(mkdtemp(folder));
+    assert_true(cel__test_folder(folder, sizeof folder, "eager"));
     snprintf(url, sizeof url, "sqlite:///%s/e.db", folder);
     assert_int_equal(cel_app_new(&app,
                                  CEL_APP_OPTIONS(.ignore_environment = true, .broker = url,

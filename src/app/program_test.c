@@ -8,20 +8,20 @@
 #include "app/request.h"
 #include "app/test_support.h"
 #include "celeriac/program.h"
+#include "core/test_folder.h"
 
 struct fixture {
     cel_app *app;
     test_run run;
-    char folder[32];
-    char path[64]; /* a file in it */
+    char folder[100];
+    char path[120]; /* a file in it */
 };
 
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
 
-    strcpy(f->folder, "/tmp/celeriac-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
+    assert_true(cel__test_folder(f->folder, sizeof f->folder, "program"));
     snprintf(f->path, sizeof f->path, "%s/file", f->folder);
     f->app = test_app(NULL);
     *state = f;

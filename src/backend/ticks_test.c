@@ -12,6 +12,7 @@
 #include "backend/ticks.h"
 #include "core/id.h"
 #include "core/mem.h"
+#include "core/test_folder.h"
 
 #define LEASE_MS 60000
 
@@ -239,7 +240,7 @@ static void schemes_are_known(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(schemes_are_known)};
-    char folder[] = "/tmp/celeriac-ticks-XXXXXX", at[128], command[128];
+    char folder[100], at[128], command[128];
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     for (int i = 1; i < argc; i++)
@@ -247,7 +248,7 @@ int main(int argc, char **argv)
     if (argc > 1)
         return failed;
     failed += run("memory://ticks");
-    if (!mkdtemp(folder))
+    if (!cel__test_folder(folder, sizeof folder, "ticks"))
         return 1;
     snprintf(at, sizeof at, "sqlite:///%s/x.db", folder);
     failed += run(at);

@@ -9,15 +9,15 @@
 
 #include <cmocka.h>
 
+#include "core/test_folder.h"
 #include "worker/statedb.h"
 
-static char folder[64], path[128];
+static char folder[100], path[128];
 
 static int make_folder(void **state)
 {
     (void)state;
-    strcpy(folder, "/tmp/celeriac-statedb-XXXXXX");
-    if (!mkdtemp(folder))
+    if (!cel__test_folder(folder, sizeof folder, "statedb"))
         return -1;
     snprintf(path, sizeof path, "%s/state", folder);
     return 0;
